@@ -1,0 +1,45 @@
+# The words after ## are what `make help` prints.
+# VENV, PYTHON and PYTEST_ARGS may be given: make test PYTHON=python3.12 VENV=/tmp/other PYTEST_ARGS="-k worker"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench
+
+VENV ?= .venv
+PYTEST_ARGS ?=
+PY = $(VENV)/bin/python
+
+# The newest Python on the PATH that is new enough and can make environments; asked only when one has to be made.
+NEW_ENOUGH = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+UV = $(shell command -v uv)
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check) -c constraints.txt
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.installed ## the example application for real: serve, take orders, run their jobs, stop
+	@$(PY) examples/orders/demo.py
+
+test: $(VENV)/.installed-dev ## the whole suite; PYTEST_ARGS="-k worker" narrows it
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, pyright and the import contracts
+	@PATH="$(abspath $(VENV))/bin:$$PATH" && ruff check && ruff format --check && mypy && pyright && lint-imports
+
+docs: $(VENV)/.installed-dev ## run every snippet of the documentation
+	@$(PY) -m pytest tests/docs README.md docs $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-dev ## this project beside its peers and beside the limit of the store
+	@$(PY) tests/benchmarks/run.py $(BENCH_ARGS)
+
+# Installed once, and again when the project's dependencies or the pinned versions change.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing goose into $(VENV) ..." && $(INSTALL) -e . && touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing goose and its development tools into $(VENV) ..." && $(INSTALL) -e '.[dev]' && touch $(VENV)/.installed $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "goose needs Python 3.11 or newer with its venv module: none found on the PATH; name one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(if $(UV),$(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV),$(PYTHON) -m venv $(VENV))
