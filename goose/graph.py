@@ -1,0 +1,500 @@
+"""The graph of an application: modules in order, what each of them sees, and every fault in them. Pure: builds nothing.
+
+``Graph`` walks from the roots and is read by ``container`` and ``kernel``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import get_protocol_members, is_protocol
+
+from goose.declaration import (
+    Declaration,
+    HintError,
+    Key,
+    Parameter,
+    constructor_parameters,
+    declare,
+    function_parameters,
+    is_listed,
+    snake_case,
+    uninjected_fields,
+)
+from goose.errors import (
+    DependencyCycle,
+    DependencyNotVisible,
+    DuplicateDeclaration,
+    ExportNotDeclared,
+    FieldsNotInjected,
+    GraphError,
+    GraphErrors,
+    ImportCycle,
+    InvalidDeclaration,
+    LifetimeMismatch,
+    MissingTypeHint,
+    NameClash,
+    NotASubclass,
+    UnknownDependency,
+    UnknownOverride,
+    UnresolvedHint,
+)
+from goose.module import Module
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A root module with the modules plugged in beside it; what one instance brings to a kernel."""
+
+    root: type[Module] | Module
+    modules: Sequence[type[Module] | Module] = ()
+    implied: Sequence[type] = ()
+    """Classes that the platform has built with what the root module sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared(Generic[T]):
+    """A class of a kind, and the module that lists it."""
+
+    cls: type[T]
+    module: Module
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One declaration in its place: who declares it, and which other nodes it needs."""
+
+    declaration: Declaration
+    module: Module
+    dependencies: tuple[Dependency, ...] = ()
+    overridden: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.declaration.key
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A parameter and the node that fills it; None: the parameter keeps its default, or gets None."""
+
+    parameter: Parameter
+    node: Node | None
+
+
+@dataclass(eq=False, slots=True)
+class Sight:
+    """What one module sees: its own declarations, and the exports of what it imports."""
+
+    module: Module
+    nodes: dict[Key, Node] = field(default_factory=dict)
+
+    def named(self, name: str) -> list[Node]:
+        """The nodes of this declared name, or of this class name in snake_case."""
+        return [node for key, node in self.nodes.items() if name == (key.name or _snake(key))]
+
+
+class Graph:
+    """All modules and declarations of an application, checked.
+
+    Args:
+        assemblies: One for each instance that the application consists of.
+        builtins: Declarations that every module sees: the kernel itself, the scope.
+        overrides: Ready objects that take the place of declarations before anything is built.
+
+    Raises:
+        GraphError: One class for each kind of fault; ``GraphErrors`` where there are several.
+    """
+
+    def __init__(
+        self,
+        assemblies: Sequence[Assembly],
+        builtins: Sequence[Declaration] = (),
+        overrides: Mapping[Any, Any] | None = None,
+    ) -> None:
+        self._faults: list[GraphError] = []
+        self._made: dict[type[Module], Module] = {}
+        self.modules: tuple[Module, ...] = ()
+        """Every module once, imports before importers, roots last."""
+        self.roots: tuple[Module, ...] = ()
+        self._everywhere: list[Module] = []
+        self._imports: dict[Module, tuple[Module, ...]] = {}
+        self.nodes: list[Node] = []
+        """Every node once; after the check in the order in which they can be built."""
+        self._own: dict[Module, dict[Key, Node]] = {}
+        self._classes: list[Declared[Any]] = []
+        self._exports: dict[Module, list[Key]] = {}
+        self.sights: dict[Module, Sight] = {}
+
+        self._walk(assemblies)
+        self._raise_faults()
+        for module in self.modules:
+            self._declare_all(module)
+        self._builtins = self._declare_builtins(builtins)
+        self._imply(assemblies)
+        for module in self.modules:
+            self._look_around(module)
+        self._override(overrides or {})
+        for node in self.nodes:
+            self._connect(node)
+        self._check_kinds()
+        self._raise_faults()
+        self.nodes = self._in_order()
+        self._check_lifetimes()
+        self._raise_faults()
+
+    def declared(self, kind: type[T], below: Module | None = None) -> tuple[Declared[T], ...]:
+        """Every class of a kind that a module declares; ``below`` keeps to what one root brings along."""
+        reachable = set(self.modules) if below is None else self._reachable(below)
+        return tuple(found for found in self._classes if issubclass(found.cls, kind) and found.module in reachable)
+
+    def imported(self, module: Module) -> tuple[Module, ...]:
+        """The modules that a module imports."""
+        return self._imports[module]
+
+    def own(self, module: Module) -> Mapping[Key, Node]:
+        """What a module declares itself, builtins and listed classes aside."""
+        return self._own[module]
+
+    def exported(self, module: Module) -> Sequence[Key]:
+        """The keys that a module exports."""
+        return self._exports[module]
+
+    def listed(self, module: Module) -> tuple[Declared[Any], ...]:
+        """The classes of any kind that a module lists."""
+        return tuple(found for found in self._classes if found.module is module and is_listed(found.cls))
+
+    def is_everywhere(self, module: Module) -> bool:
+        """Whether a module's exports are visible to all: it is global, or plugged in."""
+        return module in self._everywhere
+
+    def arguments(self, module: Module, function: Any, skip: int, place: str) -> tuple[Dependency, ...]:
+        """What a function's parameters after the first ``skip`` get, as a module sees it.
+
+        Raises:
+            GraphError: A parameter cannot be filled.
+        """
+        before = len(self._faults)
+        found = self._fill(module, place, partial(function_parameters, function, skip=skip))
+        fresh = self._faults[before:]
+        del self._faults[before:]
+        _raise(fresh)
+        return found
+
+    # --- modules
+
+    def _walk(self, assemblies: Sequence[Assembly]) -> None:
+        order: dict[Module, None] = {}
+        roots: list[Module] = []
+        for plugged in chain.from_iterable(assembly.modules for assembly in assemblies):
+            found = self._visit(plugged, order, (), "the modules plugged in")
+            self._everywhere += [found] if found is not None and found not in self._everywhere else []
+        for assembly in assemblies:
+            root = self._visit(assembly.root, order, (), "the application's root")
+            roots += [root] if root is not None else []
+        self.modules = tuple(order)
+        self.roots = tuple(roots)
+        self._everywhere += [m for m in self.modules if m.is_global and m not in self._everywhere]
+
+    def _visit(self, given: Any, order: dict[Module, None], path: tuple[Module, ...], where: str) -> Module | None:
+        module = self._instance(given, where)
+        if module is None:
+            return None
+        if module in path:
+            cycle = [*path[path.index(module) :], module]
+            self._faults.append(ImportCycle([str(step) for step in cycle]))
+            return None
+        if module in order:
+            return module
+        imports = [self._visit(item, order, (*path, module), f"{module}.imports") for item in _listing(module.imports)]
+        self._imports[module] = tuple(found for found in imports if found is not None)
+        order[module] = None
+        return module
+
+    def _instance(self, given: Any, where: str) -> Module | None:
+        if isinstance(given, Module):
+            return given
+        if not (inspect.isclass(given) and issubclass(given, Module)):
+            fault = f"{where}: {given!r} is no module. Name a subclass of goose.Module, or an instance of one."
+            self._faults.append(InvalidDeclaration(fault))
+            return None
+        if given not in self._made:
+            try:
+                self._made[given] = given()
+            except TypeError as error:
+                fault = f"{where}: {given.__name__} cannot be made without arguments ({error}). Name an instance of it."
+                self._faults.append(InvalidDeclaration(fault))
+                return None
+        return self._made[given]
+
+    def _reachable(self, root: Module) -> set[Module]:
+        seen: set[Module] = set()
+        todo = [root, *self._everywhere]
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo += self._imports[module]
+        return seen
+
+    # --- declarations
+
+    def _declare_all(self, module: Module) -> None:
+        self._own[module] = {}
+        for entry in _listing(module.declarations):
+            if is_listed(entry):
+                self._list(entry, module)
+            else:
+                declaration = self._declaration(entry, module)
+                if declaration is not None:
+                    self._add(declaration, module)
+                    self._remember(declaration, module)
+        self._exports[module] = [Key.of(export) for export in _listing(module.exports)]
+        for key in self._exports[module]:
+            if key not in self._own[module]:
+                self._faults.append(ExportNotDeclared(str(module), str(key)))
+
+    def _declaration(self, entry: Any, module: Module) -> Declaration | None:
+        if isinstance(entry, Declaration):
+            return entry
+        if not inspect.isclass(entry):
+            fault = f"{module}.declarations: {entry!r} is neither a class nor declare(...)."
+            self._faults.append(InvalidDeclaration(fault))
+            return None
+        try:
+            return declare(entry)
+        except InvalidDeclaration as fault:
+            self._faults.append(fault)
+            return None
+
+    def _list(self, entry: Any, module: Module) -> None:
+        if any(found.cls is entry and found.module is module for found in self._classes):
+            self._faults.append(DuplicateDeclaration(entry.__name__, str(module), str(module), str(module)))
+            return
+        self._classes.append(Declared(entry, module))
+
+    def _remember(self, declaration: Declaration, module: Module) -> None:
+        """A class that is built is of a kind as well: controllers are collected by their platform."""
+        if inspect.isclass(declaration.source) and not declaration.is_factory:
+            self._classes.append(Declared(declaration.source, module))
+
+    def _add(self, declaration: Declaration, module: Module) -> Node:
+        own = self._own[module]
+        if declaration.key in own:
+            self._faults.append(DuplicateDeclaration(str(declaration.key), str(module), str(module), str(module)))
+            return own[declaration.key]
+        self._check_fulfils(declaration, module)
+        node = own[declaration.key] = Node(declaration, module)
+        self.nodes.append(node)
+        return node
+
+    def _declare_builtins(self, builtins: Sequence[Declaration]) -> dict[Key, Node]:
+        found = {declaration.key: Node(declaration, self.roots[0]) for declaration in builtins}
+        self.nodes = [*found.values(), *self.nodes]
+        return found
+
+    def _imply(self, assemblies: Sequence[Assembly]) -> None:
+        wanted = [(root, cls) for a, root in zip(assemblies, self.roots, strict=True) for cls in a.implied]
+        wanted += [(root, cls) for root in self.roots for module in self.modules for cls in module.implied]
+        wanted += [
+            (found.module, cls) for found in self._classes for cls in getattr(found.cls, "__goose_implied__", tuple)()
+        ]
+        for module, cls in wanted:
+            if not any(Key(cls) in self._own[m] for m in self._visible_modules(module, Key(cls))):
+                declaration = self._declaration(cls, module)
+                if declaration is not None:
+                    self._add(declaration, module)
+
+    def _visible_modules(self, module: Module, key: Key) -> Iterator[Module]:
+        yield module
+        for other in (*self._imports[module], *self._everywhere):
+            if key in self._exports[other]:
+                yield other
+
+    def _look_around(self, module: Module) -> None:
+        sight = self.sights[module] = Sight(module, dict(self._builtins))
+        others = [other for other in dict.fromkeys((*self._imports[module], *self._everywhere)) if other is not module]
+        seen = list(self._own[module].values())
+        seen += [self._own[o][key] for o in others for key in self._exports[o] if key in self._own[o]]
+        for node in seen:
+            first = sight.nodes.setdefault(node.key, node)
+            if first is not node:
+                fault = DuplicateDeclaration(str(node.key), str(module), str(first.module), str(node.module))
+                self._faults.append(fault)
+        self._check_names(sight)
+
+    def _check_names(self, sight: Sight) -> None:
+        by_class = {_snake(key): key for key in sight.nodes if key.name is None}
+        for key in sight.nodes:
+            other = by_class.get(key.name) if key.name is not None else None
+            if key.name is not None and other is not None and other.type is not key.type:
+                self._faults.append(NameClash(key.name, str(Key(key.type)), str(other), str(sight.module)))
+
+    def _check_fulfils(self, declaration: Declaration, module: Module) -> None:
+        key = declaration.key.type
+        found = type(declaration.source) if declaration.is_value else declaration.source
+        if declaration.is_factory or not (inspect.isclass(key) and inspect.isclass(found)) or found is key:
+            return
+        if is_protocol(key):
+            methods = [name for name in get_protocol_members(key) if callable(getattr(key, name, None))]
+            missing = sorted(name for name in methods if not hasattr(found, name))
+            if missing:
+                self._faults.append(NotASubclass(str(module), str(declaration.key), found.__name__, missing))
+        elif not issubclass(found, key):
+            self._faults.append(NotASubclass(str(module), str(declaration.key), found.__name__))
+
+    def _override(self, overrides: Mapping[Any, Any]) -> None:
+        for form, value in overrides.items():
+            key = Key.of(form)
+            found = [node for node in self.nodes if node.key == key]
+            if not found:
+                names = [str(node.key) for node in self.nodes]
+                self._faults.append(UnknownOverride(str(key), near(str(key), names)))
+            for node in found:
+                node.declaration = Declaration(key, value, "singleton", is_value=True)
+                node.overridden = True
+
+    # --- dependencies
+
+    def _connect(self, node: Node) -> None:
+        declaration = node.declaration
+        if declaration.is_value:
+            return
+        source = declaration.source
+        bare = uninjected_fields(source)
+        if bare:
+            self._faults.append(FieldsNotInjected(str(node.module), source.__name__, bare))
+            return
+        place = f"{source.__name__}.__init__" if inspect.isclass(source) else _function_name(source)
+        node.dependencies = self._fill(node.module, place, partial(constructor_parameters, source))
+
+    def _fill(self, module: Module, place: str, read: Callable[[], tuple[Parameter, ...]]) -> tuple[Dependency, ...]:
+        try:
+            parameters = read()
+        except HintError as error:
+            self._faults.append(UnresolvedHint(str(module), place, str(error)))
+            return ()
+        return tuple(self._dependency(module, place, parameter) for parameter in parameters)
+
+    def _dependency(self, module: Module, place: str, parameter: Parameter) -> Dependency:
+        if parameter.key is None:
+            if not parameter.has_default:
+                self._faults.append(MissingTypeHint(str(module), place, parameter.name))
+            return Dependency(parameter, None)
+        node = self.sights[module].nodes.get(parameter.key)
+        if node is None:
+            self._explain(module, place, parameter, parameter.key)
+        return Dependency(parameter, node)
+
+    def _explain(self, module: Module, place: str, parameter: Parameter, key: Key) -> None:
+        owner = next((m for m in self.modules if key in self._own[m]), None)
+        if owner is not None:
+            fault = DependencyNotVisible(
+                str(module), place, parameter.name, str(key), str(owner),
+                imported=owner in self._imports[module] or owner in self._everywhere,
+                exported=key in self._exports[owner],
+            )  # fmt: skip
+            self._faults.append(fault)
+        elif not (parameter.has_default or parameter.accepts_none):
+            self._faults.append(UnknownDependency(str(module), place, parameter.name, str(key)))
+
+    def _check_kinds(self) -> None:
+        for found in self._classes:
+            for method in getattr(found.cls, "__goose_injected__", ()):
+                function = getattr(found.cls, method)
+                place = f"{found.cls.__name__}.{method}"
+                self._fill(found.module, place, partial(function_parameters, function, skip=2))
+
+    # --- order
+
+    def _in_order(self) -> list[Node]:
+        order: dict[Node, None] = {}
+        for node in self.nodes:
+            self._place(node, order, ())
+        return list(order)
+
+    def _place(self, node: Node, order: dict[Node, None], path: tuple[Node, ...]) -> None:
+        if node in order:
+            return
+        if node in path:
+            cycle = [*path[path.index(node) :], node]
+            self._faults.append(DependencyCycle([str(step) for step in cycle]))
+            return
+        for dependency in node.dependencies:
+            if dependency.node is not None:
+                self._place(dependency.node, order, (*path, node))
+        order[node] = None
+
+    def _check_lifetimes(self) -> None:
+        for node in self.nodes:
+            if node.declaration.lifetime != "singleton":
+                continue
+            for dependency in node.dependencies:
+                tail = _scoped_path(dependency.node)
+                if tail:
+                    place = _place_name(node)
+                    path = [str(node), *(str(step) for step in tail)]
+                    fault = LifetimeMismatch(str(node.module), place, _say(dependency.parameter), path)
+                    self._faults.append(fault)
+
+    def _raise_faults(self) -> None:
+        _raise(self._faults)
+
+
+def _raise(faults: Sequence[GraphError]) -> None:
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise GraphErrors(faults)
+
+
+def _scoped_path(node: Node | None) -> list[Node]:
+    """The way from a node to something scoped, through transients; empty where there is none."""
+    if node is None or node.declaration.lifetime == "singleton":
+        return []
+    if node.declaration.lifetime == "scoped":
+        return [node]
+    for dependency in node.dependencies:
+        tail = _scoped_path(dependency.node)
+        if tail:
+            return [node, *tail]
+    return []
+
+
+def _listing(entries: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(entries)
+
+
+def _place_name(node: Node) -> str:
+    source = node.declaration.source
+    return f"{source.__name__}.__init__" if inspect.isclass(source) else _function_name(source)
+
+
+def _function_name(function: Any) -> str:
+    function = getattr(function, "func", function)
+    name: str = getattr(function, "__qualname__", None) or repr(function)
+    return name.rsplit("<locals>.", 1)[-1]
+
+
+def _say(parameter: Parameter) -> str:
+    return f"{parameter.name}: {parameter.key}"
+
+
+def _snake(key: Key) -> str:
+    return snake_case(getattr(key.type, "__name__", str(key.type)))
+
+
+def near(name: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
+    return next(iter(difflib.get_close_matches(name, list(names), 1)), None)

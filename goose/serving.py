@@ -1,0 +1,182 @@
+"""``start()``: a whole process from boot to a graceful end; ``running()``: the same without a server, for scripts.
+
+``start`` listens for SIGINT and SIGTERM: the first stops gracefully, a second ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from goose.errors import GooseError
+from goose.instance import Instance, Platform, boot, stop
+from goose.kernel import Kernel
+from goose.module import Module
+
+log = logging.getLogger("goose.serving")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def start(*instances: Instance) -> None:
+    """Boot, serve until SIGINT or SIGTERM, then stop gracefully: requests in flight and running jobs are finished.
+
+    Instances that share a module instance are booted as one application, so that it does its work once.
+
+    Raises:
+        SystemExit: The application could not start or stop properly; the reason has been printed in one line.
+    """
+    if not instances:
+        raise TypeError("start() takes at least one instance: goose.start(api(platform, module))")
+    try:
+        asyncio.run(serve(instances))
+    except (GooseError, OSError) as error:
+        log.debug("the application failed", exc_info=error)
+        print(f"goose: {error}", file=sys.stderr)  # noqa: T201 - the one line that a terminal is to show
+        raise SystemExit(1) from error
+
+
+@contextlib.asynccontextmanager
+async def running(
+    instance: Instance, *, background: bool = False, overrides: Mapping[Any, Any] | None = None
+) -> AsyncIterator[Kernel]:
+    """Boot an instance without a server, for scripts and tests; it is stopped at the end of the block.
+
+    Args:
+        instance: What ``api()`` or ``worker()`` made.
+        background: True: start its background work (workers) too.
+        overrides: Ready objects by key, in place of what the modules declare.
+
+    Raises:
+        GooseError: It could not be booted; everything has been undone.
+    """
+    kernel = await boot([instance], background=background, overrides=overrides)
+    try:
+        yield kernel
+    finally:
+        await stop([instance], kernel)
+
+
+async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = None) -> None:
+    """What ``start`` runs: boot, serve, stop. ``ready`` is set once everything is served."""
+    stopping = asyncio.Event()
+    booted: list[tuple[Sequence[Instance], Kernel]] = []
+    with _signals(stopping):
+        try:
+            for group in _groups(instances):
+                kernel = await boot(group, background=True)
+                booted.append((group, kernel))
+            servers = [_Server(instance, instance.platform) for instance in instances if instance.platform is not None]
+            await _serve_until(servers, stopping, [kernel for _, kernel in booted], ready)
+        finally:
+            await _stop_all(booted)
+
+
+async def _serve_until(
+    servers: Sequence[_Server], stopping: asyncio.Event, kernels: Sequence[Kernel], ready: asyncio.Event | None
+) -> None:
+    tasks = [asyncio.create_task(server.serve()) for server in servers]
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        for server in servers:
+            await server.tried.wait()
+        if ready is not None and all(server.started for server in servers):
+            ready.set()
+        await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        for kernel in kernels:
+            kernel.stop_background()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+
+
+async def _stop_all(booted: Sequence[tuple[Sequence[Instance], Kernel]]) -> None:
+    failures: list[Exception] = []
+    for group, kernel in reversed(booted):
+        try:
+            await stop(group, kernel)
+        except Exception as error:  # noqa: BLE001 - the others are stopped all the same
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup("shutdown", failures)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with signals, boot and shutdown left to ``serve``."""
+
+    def __init__(self, instance: Instance, platform: Platform) -> None:
+        self.tried = asyncio.Event()
+        """Set once requests are taken, or cannot be."""
+        grace = None if platform.timeout is None else math.ceil(platform.timeout) + 1
+        super().__init__(
+            uvicorn.Config(
+                instance,
+                host=platform.host,
+                port=platform.port,
+                lifespan="off",
+                log_level="info",
+                timeout_graceful_shutdown=grace,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            where = f"{self.config.host}:{self.config.port}"
+            raise OSError(f"cannot listen on {where}: the address is in use or not allowed") from error
+        finally:
+            self.tried.set()
+
+
+def _groups(instances: Sequence[Instance]) -> list[list[Instance]]:
+    """Instances that share a module instance stand together."""
+    groups: list[tuple[list[Instance], set[Module]]] = []
+    for instance in instances:
+        members, modules = [instance], {m for m in (instance.module, *instance.modules) if isinstance(m, Module)}
+        for other in [group for group in groups if group[1] & modules]:
+            groups.remove(other)
+            members, modules = [*other[0], *members], other[1] | modules
+        groups.append((members, modules))
+    return [members for members, _ in groups]
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for a graceful stop, the second ends the process."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            log.warning("a second signal: ending now")
+            os._exit(128 + number)
+        loop.call_soon_threadsafe(stopping.set)
+
+    try:
+        before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    except ValueError:  # not the main thread: whoever runs us there sees to its signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""Every fault that the queue can report: one class each, facts in attributes, the sentence in ``str()``."""
+
+from __future__ import annotations
+
+from goose.errors import ConfigError, GooseError
+
+__all__ = [
+    "ConfigError",
+    "DuplicateJobName",
+    "HandlerExited",
+    "HookFailed",
+    "InvalidName",
+    "InvalidQueueName",
+    "JobCancelled",
+    "JobTimeout",
+    "PayloadError",
+    "PayloadMismatch",
+    "PayloadTooLarge",
+    "QueueError",
+    "StoreUnavailable",
+    "UnregisteredJob",
+    "WorkerDied",
+]
+
+
+class QueueError(GooseError):
+    """Root of all errors of the queue."""
+
+
+class StoreUnavailable(QueueError):
+    """The store did not answer. Nothing is known to be stored; trying again later is right."""
+
+    status_code = 503
+
+
+class InvalidQueueName(QueueError, ValueError):
+    """A queue cannot be called so."""
+
+    def __init__(self, name: object) -> None:
+        self.name = name
+        super().__init__(f"{_shown(name)} is no name for a queue: use [A-Za-z0-9_.-]{{1,64}}")
+
+
+class InvalidName(QueueError, ValueError):
+    """A job cannot be stored under this name."""
+
+    def __init__(self, name: object) -> None:
+        self.name = name
+        super().__init__(f"{_shown(name)} is no name for a job: use 1 to 255 printable characters")
+
+
+class DuplicateJobName(QueueError):
+    """Two registered jobs would be stored under one name."""
+
+    def __init__(self, name: str, modules: tuple[str, str]) -> None:
+        self.name = name
+        self.modules = modules
+        super().__init__(f"{name!r} from {modules[0]} and {modules[1]}: set name= on one of the two jobs")
+
+
+class UnregisteredJob(QueueError):
+    """A job of this class is known to no worker."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} is not in declarations: add it to the declarations of a module")
+
+
+class PayloadError(QueueError, ValueError):
+    """A value of a job cannot be stored so that it comes back the same."""
+
+    def __init__(self, job: str, path: str, fault: str) -> None:
+        self.job = job
+        self.path = path
+        """Where the value is: ``$.items[3].name``."""
+        self.fault = fault
+        super().__init__(f"{job}: {path}{fault}")
+
+    def within(self, place: str) -> PayloadError:
+        """The same fault of one job among several: ``jobs[57].$.to``."""
+        return PayloadError(self.job, f"{place}.{self.path}", self.fault)
+
+
+class PayloadTooLarge(PayloadError):
+    """A payload is over the limit."""
+
+    def __init__(self, job: str, size: int, limit: int, path: str = "$") -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(job, path, f": {_grouped(size)} bytes > {_grouped(limit)}; store a reference")
+
+    def within(self, place: str) -> PayloadTooLarge:
+        """The same fault of one job among several."""
+        return PayloadTooLarge(self.job, self.size, self.limit, f"{place}.{self.path}")
+
+
+class PayloadMismatch(QueueError):
+    """A stored payload does not fit the class of its job any more; the handler was not entered."""
+
+    def __init__(self, job: str, faults: tuple[tuple[str, str], ...]) -> None:
+        self.job = job
+        self.faults = faults
+        """Path and reason of each field that does not fit."""
+        listed = "; ".join(f"{path}: {reason}" for path, reason in faults)
+        super().__init__(f"the stored payload no longer fits {job}: {listed}. Fix the class, then retry the job.")
+
+
+class JobTimeout(QueueError):
+    """An attempt ran longer than its timeout; it counts as failed. Raised inside a thread job as well."""
+
+    def __init__(self, job: str = "the job", seconds: float | None = None) -> None:
+        self.job = job
+        self.seconds = seconds
+        """The timeout."""
+        limit = "its timeout" if seconds is None else f"its timeout of {seconds:g} s"
+        super().__init__(f"{job} ran longer than {limit}")
+
+
+class JobCancelled(QueueError):
+    """A job was cancelled; raised inside a thread job, and for whoever waits for its result."""
+
+    def __init__(self, reason: str = "the job was cancelled") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class HandlerExited(QueueError):
+    """A handler raised what would end a process (``SystemExit`` and the like); only the attempt ends."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(f"the handler raised {type(error).__name__}")
+
+
+class HookFailed(QueueError):
+    """A method by which a job steers its retries failed itself, so the job has failed for good."""
+
+    def __init__(self, hook: str, error: BaseException, after: BaseException) -> None:
+        self.hook = hook
+        self.error = error
+        self.after = after
+        """What the handler had failed with."""
+        super().__init__(f"{hook}() raised {_named(error)}, after {_named(after)}")
+
+
+class WorkerDied(QueueError):
+    """The job failed without its handler's verdict: its worker died while it ran. Handed to ``on_failure``."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+def _shown(value: object) -> str:
+    shown = ascii(value[:100] if isinstance(value, str) else type(value).__name__)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."  # noqa: PLR2004 - a line's width
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def _named(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is
+        text = ""
+    return f"{type(error).__name__}: {text[:1000]}" if text else type(error).__name__

@@ -1,0 +1,230 @@
+"""The shapes in which a job travels between engine and store: plain frozen data, no behaviour.
+
+``NewJob`` goes in, ``ClaimedJob`` comes out with a lease, ``Outcome`` goes back, ``JobRecord`` is what anyone may read.
+Times are aware datetimes in UTC, durations are seconds, payloads and results are JSON text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+Status: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
+"""What a user sees. ``pending`` covers what is due, what is due later and what waits for its turn in a chain."""
+
+BatchRole: TypeAlias = Literal["member", "then", "catch", "finally"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job on its way into the store; made by ``dispatch``, read by ``Store.insert``."""
+
+    id: str
+    """A UUIDv7, made by the client, so that it is known before the insert."""
+    name: str
+    queue: str
+    payload: str
+    """JSON text of the job's fields."""
+    priority: int
+    max_retries: int
+    timeout: float | None
+    """Seconds for one attempt; None: no limit."""
+    delay: float | None = None
+    """Seconds after the store's own now; never together with ``due_at``."""
+    due_at: datetime | None = None
+    meta: str | None = None
+    """JSON text of the small data beside the payload."""
+    chain_id: str | None = None
+    position: int | None = None
+    """Place in the chain, from 0; a link above 0 waits until the one before has completed."""
+    batch_id: str | None = None
+    batch_role: BatchRole | None = None
+    unique_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that one worker holds under a lease; made by ``Store.claim``, proof for ``extend`` and ``settle``."""
+
+    id: str
+    name: str
+    queue: str
+    payload: str
+    meta: str | None
+    priority: int
+    attempt: int
+    """1 for the first; rises in the claim statement, so a crash counts."""
+    failures: int
+    """Failed attempts before this one."""
+    deaths: int
+    """Attempts before this one whose worker died."""
+    max_retries: int
+    timeout: float | None
+    dispatched_at: datetime
+    token: str
+    """New with every claim; whoever does not hold it can neither extend nor settle."""
+    chain_id: str | None = None
+    position: int | None = None
+    batch_id: str | None = None
+    failed_with: ErrorRecord | None = None
+    """Set where the job has failed for good without its handler (its worker died): run ``on_failure`` alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An exception as text that any store can hold: no NUL, no lone surrogate, cut to size."""
+
+    type: str
+    """The exception's class name."""
+    message: str
+    """At most 8 KiB."""
+    traceback: str
+    """At most 32 KiB, head and tail, without locals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler returned."""
+
+    result: str | None = None
+    """JSON text of the return value; None where there was none or JSON could not hold it (``note`` says so)."""
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed and another follows; counts against ``max_retries``."""
+
+    delay: float
+    """Seconds from the store's now to the next attempt."""
+    error: ErrorRecord
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The handler asked to be called again later; the attempt is refunded."""
+
+    delay: float | None = None
+    """Seconds from the store's now; exactly one of ``delay`` and ``until`` is set."""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed and none follows."""
+
+    error: ErrorRecord
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was cancelled while it ran, or cancelled itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Given back without a verdict, attempt refunded: never started, or interrupted by a shutdown."""
+
+
+Outcome: TypeAlias = Completed | Retry | Snoozed | Failed | Cancelled | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One claimed job and what became of it; what ``Store.settle`` takes many of."""
+
+    claimed: ClaimedJob
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one worker asks of the store."""
+
+    queue: str
+    names: frozenset[str]
+    """The registered job names: what this process cannot run it does not claim."""
+    limit: int
+    lease: float
+    """Seconds from the store's now until the claim lapses unless extended."""
+    worker: str
+    """The claiming process: a UUID per process start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a ``Claim``."""
+
+    jobs: tuple[ClaimedJob, ...]
+    """In the order in which they are to start: higher priority, earlier due time, smaller id first."""
+    next_due: float | None
+    """Seconds until the earliest job of the queue that is not due yet; None where there is none. A hint for sleeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What one pass over expired leases did."""
+
+    returned: int
+    """Jobs whose worker died, given back to their queues."""
+    failed: int
+    """Jobs that have failed for good thereby: out of retries, or too many deaths."""
+    queues: frozenset[str]
+    """Queues that now have something to claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """Everything the store knows of one job; made by ``Store.get``."""
+
+    id: str
+    name: str
+    queue: str
+    status: Status
+    priority: int
+    attempts: int
+    """Attempts begun; rises in the claim statement, refunded by release and snooze."""
+    failures: int
+    deaths: int
+    max_retries: int
+    timeout: float | None
+    created_at: datetime
+    available_at: datetime
+    """When it may start: due time, or the time of the next attempt."""
+    started_at: datetime | None
+    """Start of the latest attempt."""
+    finished_at: datetime | None
+    error: ErrorRecord | None
+    """Of the latest failed attempt."""
+    result: str | None
+    payload: str
+    meta: str | None
+    note: str | None
+    progress: str | None
+    """JSON text of the latest ``ctx.progress``."""
+    cancel_requested: bool
+    chain_id: str | None
+    position: int | None
+    batch_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Counts of one queue at one moment."""
+
+    pending: int = 0
+    """Due now."""
+    scheduled: int = 0
+    """Due later, retries that wait and links of a chain that wait their turn included."""
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    paused: bool = False
+    oldest_pending_at: datetime | None = None
+    """Due time of the oldest job that is due."""

@@ -1,0 +1,68 @@
+"""The one seam between the engine and the databases: what a store can do, in records and never in jobs.
+
+Every method is atomic: it happens wholly or not at all. A store that does not answer raises ``StoreUnavailable``.
+Methods are coroutines, except the two that other threads call: ``extend`` (the heartbeat's thread) and
+``insert_blocking`` (a caller's own synchronous session).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from goose_queues.record import Claim, Claimed, JobRecord, NewJob, QueueStats, Rescued, Settlement
+
+
+class Store(Protocol):
+    """A place that keeps jobs."""
+
+    async def open(self) -> None:
+        """Connect, and make or check the stored layout; refuse in one line what cannot be worked with."""
+
+    async def close(self) -> None:
+        """Let go of every connection and thread; safe to call twice, and before ``open``."""
+
+    async def check(self) -> None:
+        """Return when the store answers, raise ``StoreUnavailable`` when not."""
+
+    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``listener`` with the queues that may have something new to claim; return what ends that.
+
+        A hint, given after the commit, from any thread; it may come too often or not at all.
+        """
+
+    def joinable(self) -> object | None:
+        """The transaction of the current scope or task that a dispatch made here and now belongs to.
+
+        Cheap, called where the dispatch is made; the answer goes to ``insert`` as ``within``.
+        """
+
+    def join(self, session: object) -> object:
+        """The same for a session that the caller names; refuses at once what cannot be joined."""
+
+    async def insert(self, jobs: Sequence[NewJob], *, within: object | None = None) -> None:
+        """Store all jobs or none: on return they are durable, or part of the transaction ``within``."""
+
+    def insert_blocking(self, jobs: Sequence[NewJob], *, within: object) -> None:
+        """``insert`` in place, for a transaction of synchronous code, on its own thread."""
+
+    async def claim(self, claim: Claim) -> Claimed:
+        """Take due jobs of one queue under new leases, attempt + 1."""
+
+    def extend(self, tokens: Mapping[str, str], lease: float) -> frozenset[str]:
+        """Renew the leases of these jobs (id to token); return the ids whose lease was lost. Blocks; any thread."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """Write outcomes in one transaction; return the ids whose lease was lost, for which nothing was written."""
+
+    async def rescue(self, limit: int, max_deaths: int) -> Rescued:
+        """Give jobs with an expired lease back, at most ``limit`` of them, each fenced by the lease that was seen."""
+
+    async def prune(self, retention: float, limit: int) -> int:
+        """Delete at most ``limit`` jobs that finished more than ``retention`` seconds ago; return how many."""
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """One job, whole; None where there is none of that id, whatever the text."""
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        """Counts of every queue that has a row."""
