@@ -12,6 +12,8 @@ __all__ = [
     "InvalidName",
     "InvalidQueueName",
     "JobCancelled",
+    "JobFailed",
+    "JobNotFound",
     "JobTimeout",
     "PayloadError",
     "PayloadMismatch",
@@ -122,6 +124,30 @@ class JobCancelled(QueueError):
     def __init__(self, reason: str = "the job was cancelled") -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class JobNotFound(QueueError):
+    """There is no job of this id, whatever the text; the same for one that has been pruned."""
+
+    status_code = 404
+
+    def __init__(self, job_id: object) -> None:
+        self.job_id = job_id
+        super().__init__("no such job")
+
+
+class JobFailed(QueueError):
+    """The job whose result was awaited has failed for good."""
+
+    def __init__(self, job_id: str, name: str, error_type: str, message: str, traceback: str = "") -> None:
+        self.job_id = job_id
+        self.name = name
+        self.error_type = error_type
+        """Class name of what the last attempt raised."""
+        self.message = message
+        self.traceback = traceback
+        """As text, of the last attempt."""
+        super().__init__(f"{name} {job_id} failed: {error_type}: {message}")
 
 
 class HandlerExited(QueueError):

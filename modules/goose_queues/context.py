@@ -1,0 +1,173 @@
+"""What a handler is handed beside its services: who it is, what it may ask for, and how it steers its own end.
+
+Made by ``runner``, one for each attempt. It knows no store: what reaches beyond the process comes as callables.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from typing_extensions import TypeForm
+
+from goose_queues.record import ClaimedJob
+from goose_queues.redact import one_line
+from goose_queues.signals import CancelSignal, RetrySignal, SnoozeSignal
+from goose_queues.values import Duration, delay, due_at
+
+if TYPE_CHECKING:
+    from goose_queues.client import Client
+    from goose_queues.job import Job
+
+T = TypeVar("T")
+
+LOGGER: Final = logging.getLogger("goose_queues.job")
+
+
+class JobContext:
+    """One attempt of one job, as its handler, its middleware and its ``on_failure`` see it."""
+
+    __slots__ = ("_claimed", "_client", "_find", "_heartbeat", "_log", "_meta", "_progress", "job")
+
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        job: Job,
+        *,
+        find: Callable[[Any], Any],
+        client: Callable[[], Any],
+        heartbeat: Callable[[ClaimedJob], Awaitable[None]],
+        progress: Callable[[ClaimedJob, str], Awaitable[None]],
+    ) -> None:
+        self.job: Job = job
+        """The job itself, made anew from its payload for each attempt."""
+        self._claimed = claimed
+        self._find = find
+        self._client = client
+        self._heartbeat = heartbeat
+        self._progress = progress
+        self._log: JobLog | None = None
+        self._meta: dict[str, Any] | None = None
+
+    @property
+    def job_id(self) -> str:
+        """A UUIDv7; the same for every attempt."""
+        return self._claimed.id
+
+    @property
+    def job_name(self) -> str:
+        """The stored name."""
+        return self._claimed.name
+
+    @property
+    def queue(self) -> str:
+        """The queue that the job was claimed from."""
+        return self._claimed.queue
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        return self._claimed.attempt
+
+    @property
+    def max_retries(self) -> int:
+        """How many failed attempts are followed by another."""
+        return self._claimed.max_retries
+
+    @property
+    def dispatched_at(self) -> datetime:
+        """When it was stored, by the store's clock, in UTC."""
+        return self._claimed.dispatched_at
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The small data that was dispatched beside the payload."""
+        if self._meta is None:
+            self._meta = json.loads(self._claimed.meta) if self._claimed.meta else {}
+        return self._meta
+
+    @property
+    def client(self) -> Client:
+        """The queue, to dispatch further jobs."""
+        client: Client = self._client()
+        return client
+
+    @property
+    def log(self) -> JobLog:
+        """A logger whose records carry ``job_id``, ``job_name``, ``queue`` and ``attempt``."""
+        if self._log is None:
+            self._log = JobLog(self._claimed)
+        return self._log
+
+    @overload
+    def get(self, key: str) -> Any: ...
+    @overload
+    def get(self, key: TypeForm[T]) -> T: ...
+    def get(self, key: Any) -> Any:
+        """An instance by its type, its declared name, or its class's snake_case name, as the job's module sees it."""
+        return self._find(key)
+
+    async def heartbeat(self) -> None:
+        """Renew the lease now. It is renewed by itself all along; a long blocking call may want to begin with a fresh one.
+
+        Raises:
+            JobCancelled: The lease has been lost: another worker may be running this job.
+        """
+        await self._heartbeat(self._claimed)
+
+    async def progress(self, done: float, total: float, note: str = "") -> None:
+        """Say how far the job is; seen in its status, the latest only.
+
+        Args:
+            done: What is done, in any unit.
+            total: What there is to do, in the same unit.
+            note: A few words.
+        """
+        await self._progress(self._claimed, _progress_text(done, total, note))
+
+    def retry(self, *, after: Duration | None = None) -> RetrySignal:
+        """What to raise to fail this attempt and have the next one ``after`` this time; counts against ``max_retries``."""
+        return RetrySignal(None if after is None else delay(after, "retry(after=)"))
+
+    def snooze(self, until: datetime | Duration) -> SnoozeSignal:
+        """What to raise to be run again later; the attempt is refunded."""
+        if isinstance(until, datetime):
+            return SnoozeSignal(until=due_at(until, "snooze()"))
+        return SnoozeSignal(delay=delay(until, "snooze()"))
+
+    def cancel(self, reason: str) -> CancelSignal:
+        """What to raise to end the job as ``cancelled``."""
+        return CancelSignal(reason)
+
+
+class JobLog(logging.LoggerAdapter[logging.Logger]):
+    """Adds a job's facts to each record, beside what the caller adds."""
+
+    def __init__(self, claimed: ClaimedJob, logger: logging.Logger = LOGGER) -> None:
+        super().__init__(logger)
+        self._claimed = claimed
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Merge the two extras; the job's own facts win."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **job_facts(self._claimed)}
+        return msg, kwargs
+
+
+def job_facts(claimed: ClaimedJob) -> dict[str, object]:
+    """What a log record says of a job, in one line each."""
+    return {
+        "job_id": one_line(claimed.id),
+        "job_name": one_line(claimed.name),
+        "queue": one_line(claimed.queue),
+        "attempt": claimed.attempt,
+    }
+
+
+def _progress_text(done: float, total: float, note: str) -> str:
+    for name, number in (("done", done), ("total", total)):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
+            raise ValueError(f"progress({name}=) must be a finite, non-negative number, not {number!r}")
+    return json.dumps({"done": done, "total": total, "note": one_line(str(note), 1000)})

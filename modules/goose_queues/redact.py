@@ -1,0 +1,47 @@
+"""What keeps secrets and control characters out of logs, error texts and reprs.
+
+Called wherever text that the queue did not write itself is shown: names, values, messages, addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MASK: Final = "***"
+
+SECRET_NAME: Final = re.compile(r"password|passwd|token|secret|authorization|cookie|api_?key", re.IGNORECASE)
+
+# Every part is bounded or ends at a character that it excludes, so that the time is linear in the text.
+_URL_PASSWORD: Final = re.compile(r"(://[^\s:/@?#]{0,256}:)[^\s/@]{1,1024}@")
+_SECRET_VALUE: Final = re.compile(
+    r"""((?:password|passwd|token|secret|authorization|cookie|api_?key)["']?\s{0,4}[=:]\s{0,4})"""
+    r"""("[^"\n]{0,1024}"|'[^'\n]{0,1024}'|(?:(?:bearer|basic)\s{1,4})?[^\s"'&,;)}\]]{1,1024})""",
+    re.IGNORECASE,
+)
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name is never shown."""
+    return SECRET_NAME.search(name) is not None
+
+
+def mask_secrets(text: str) -> str:
+    """The text without the passwords in its URLs and without what looks like ``token=...``."""
+    return _SECRET_VALUE.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1{MASK}@", text))
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """The text fit for one line of a log: nothing in it starts a new line or drives a terminal."""
+    return cut(_CONTROL.sub(_escape, text[: limit + 1]), limit)
+
+
+def cut(text: str, limit: int = 80) -> str:
+    """At most ``limit`` characters of a text."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
