@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import get_protocol_members, is_protocol
 
@@ -125,9 +125,6 @@ class Graph:
     ) -> None:
         self._faults: list[GraphError] = []
         self._made: dict[type[Module], Module] = {}
-        self.modules: tuple[Module, ...] = ()
-        """Every module once, imports before importers, roots last."""
-        self.roots: tuple[Module, ...] = ()
         self._everywhere: list[Module] = []
         self._imports: dict[Module, tuple[Module, ...]] = {}
         self.nodes: list[Node] = []
@@ -137,8 +134,11 @@ class Graph:
         self._exports: dict[Module, list[Key]] = {}
         self.sights: dict[Module, Sight] = {}
 
-        self._walk(assemblies)
+        modules, roots = self._walk(assemblies)
         self._raise_faults()
+        self.modules: Final[tuple[Module, ...]] = modules
+        """Every module once, imports before importers, roots last."""
+        self.roots: Final[tuple[Module, ...]] = roots
         for module in self.modules:
             self._declare_all(module)
         self._builtins = self._declare_builtins(builtins)
@@ -194,7 +194,7 @@ class Graph:
 
     # --- modules
 
-    def _walk(self, assemblies: Sequence[Assembly]) -> None:
+    def _walk(self, assemblies: Sequence[Assembly]) -> tuple[tuple[Module, ...], tuple[Module, ...]]:
         order: dict[Module, None] = {}
         roots: list[Module] = []
         for plugged in chain.from_iterable(assembly.modules for assembly in assemblies):
@@ -203,9 +203,8 @@ class Graph:
         for assembly in assemblies:
             root = self._visit(assembly.root, order, (), "the application's root")
             roots += [root] if root is not None else []
-        self.modules = tuple(order)
-        self.roots = tuple(roots)
-        self._everywhere += [m for m in self.modules if m.is_global and m not in self._everywhere]
+        self._everywhere += [m for m in order if m.is_global and m not in self._everywhere]
+        return tuple(order), tuple(roots)
 
     def _visit(self, given: Any, order: dict[Module, None], path: tuple[Module, ...], where: str) -> Module | None:
         module = self._instance(given, where)
