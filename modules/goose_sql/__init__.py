@@ -1,0 +1,25 @@
+"""goose_sql: a database for an application: sessions as units of work, whole transactions, migrations."""
+
+from goose_sql.database import Database
+from goose_sql.errors import (
+    BadUrl,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseUnavailable,
+    MissingDriver,
+    SqlError,
+)
+from goose_sql.units import Unit, open_units, unit_of
+
+__all__ = [
+    "BadUrl",
+    "Database",
+    "DatabaseBusy",
+    "DatabaseClosed",
+    "DatabaseUnavailable",
+    "MissingDriver",
+    "SqlError",
+    "Unit",
+    "open_units",
+    "unit_of",
+]

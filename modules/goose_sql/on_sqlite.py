@@ -1,0 +1,114 @@
+"""A SQLite file while it is open: its writer, its readers, the engine of its sessions, and the folder of a private one."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import weakref
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from goose_sql.calls import Operation, awaited, waited
+from goose_sql.driver import TurnConnection
+from goose_sql.errors import DatabaseBusy
+from goose_sql.faults import explained
+from goose_sql.readers import ChangeCounter, Readers
+from goose_sql.sessions import to_its_end
+from goose_sql.sqlite import SqliteFile, Synchronous
+from goose_sql.turnstile import turnstile_of
+from goose_sql.urls import Address
+from goose_sql.writer import Writer
+
+T = TypeVar("T")
+
+_MOST_SESSIONS: Final = 4
+"""Times ``pool_size``: so many sessions may wait for their turn to write before others wait for a connection."""
+
+
+class OnSqlite:
+    """One opening of one file."""
+
+    def __init__(
+        self, address: Address, *, synchronous: Synchronous, busy_timeout: float, pool_size: int, echo: bool
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="goose-") if address.is_private else None
+        path = address.file or Path(self._folder.name if self._folder else "") / "private.db"
+        self.address: Final = Address(URL.create("sqlite", database=str(path)), "sqlite", path)
+        self._url = str(address)
+        self._file = SqliteFile(path, synchronous, busy_timeout)
+        self._turnstile = turnstile_of(path)
+        self._writer = Writer(self._file, self._turnstile, self._url, self._explain)
+        self._readers = Readers(self._file, self._url, self._explain)
+        self._counters: weakref.WeakSet[ChangeCounter] = weakref.WeakSet()
+        self.engine: Final[AsyncEngine] = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(path)),
+            async_creator=self._connect,
+            pool_size=pool_size,
+            max_overflow=pool_size * (_MOST_SESSIONS - 1),
+            echo=echo,
+        )
+
+    async def open(self) -> None:
+        """Start the writer, which makes the file where it is missing.
+
+        Raises:
+            DatabaseUnavailable: The file cannot be opened or is not a database.
+        """
+        await asyncio.wrap_future(self._writer.start())
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of every thread and connection."""
+        self._writer.close()
+        self._readers.close()
+        await to_its_end(self._end())
+
+    async def write(self, operation: Operation[T], *, urgent: bool) -> T:
+        """Run one transaction on the writer's thread."""
+        call, future = awaited(operation, urgent=urgent)
+        self._writer.submit(call)
+        return await future
+
+    def write_blocking(self, operation: Operation[T], *, urgent: bool, timeout: float | None) -> T:
+        """The same from a thread; an operation that has begun within ``timeout`` is waited for."""
+        call, future = waited(operation, urgent=urgent)
+        self._writer.submit(call)
+        wait((future,), timeout)
+        if timeout is not None and not future.done() and future.cancel():
+            raise DatabaseBusy(self._url, timeout)
+        return future.result()
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run an operation on a reader's thread."""
+        call, future = awaited(operation)
+        self._readers.submit(call)
+        return await future
+
+    def change_counter(self) -> ChangeCounter:
+        """A new counter on a connection of its own."""
+        counter = ChangeCounter(self._file, self._url)
+        self._counters.add(counter)
+        return counter
+
+    async def _end(self) -> None:
+        await asyncio.to_thread(self._join)
+        await self.engine.dispose()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _join(self) -> None:
+        self._writer.join()
+        self._readers.join()
+        for counter in list(self._counters):
+            counter.close()
+
+    async def _connect(self) -> TurnConnection:
+        connection = TurnConnection(self._file, self._turnstile, self._url)
+        await connection
+        return connection
+
+    def _explain(self, error: BaseException) -> BaseException:
+        return explained(self.address, error)
