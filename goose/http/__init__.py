@@ -1,0 +1,1 @@
+"""HTTP: the API platform on Starlette. Users import from ``goose``."""
