@@ -128,7 +128,9 @@ def _url(value: Any, info: ValidationInfo) -> str | None:
 
 
 Seconds: TypeAlias = Annotated[float, _checked(_at_least(0), "a non-negative timedelta or number of seconds")]
-PositiveSeconds: TypeAlias = Annotated[float, _checked(_at_least(0.001), "a timedelta or number of seconds, at least 1 ms")]
+PositiveSeconds: TypeAlias = Annotated[
+    float, _checked(_at_least(0.001), "a timedelta or number of seconds, at least 1 ms")
+]
 Flag: TypeAlias = Annotated[bool, _checked(_flag, "True or False")]
 QueueName: TypeAlias = Annotated[str, _checked(values.queue_name, "a queue's name: [A-Za-z0-9_.-]{1,64}")]
 
@@ -179,15 +181,17 @@ class Settings(BaseSettings):
     middleware: Annotated[
         tuple[type, ...], _checked(_middleware, "classes derived from JobMiddleware"), PlainSerializer(repr)
     ] = ()
-    max_payload_size: Annotated[
-        int, _checked(_whole(1, MAX_PAYLOAD), f"an integer 1..{MAX_PAYLOAD}, in bytes")
-    ] = 256 * 1024
+    max_payload_size: Annotated[int, _checked(_whole(1, MAX_PAYLOAD), f"an integer 1..{MAX_PAYLOAD}, in bytes")] = (
+        256 * 1024
+    )
     """Bytes of JSON; for results as well."""
     auto_migrate: Annotated[
         bool | None, _checked(lambda value: None if value is None else _flag(value), "True, False or None")
     ] = None
     """None: yes on SQLite, no on servers."""
-    synchronous: Annotated[Literal["full", "normal"], _checked(_one_of("full", "normal"), '"full" or "normal"')] = "full"
+    synchronous: Annotated[Literal["full", "normal"], _checked(_one_of("full", "normal"), '"full" or "normal"')] = (
+        "full"
+    )
 
     def __init__(self, **options: Any) -> None:
         try:

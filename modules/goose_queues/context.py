@@ -50,7 +50,7 @@ class JobContext:
         self._heartbeat = heartbeat
         self._progress = progress
         self._log: JobLog | None = None
-        self._meta: dict[str, Any] | None = None
+        self._meta: Any = None
 
     @property
     def job_id(self) -> str:
@@ -87,7 +87,8 @@ class JobContext:
         """The small data that was dispatched beside the payload."""
         if self._meta is None:
             self._meta = json.loads(self._claimed.meta) if self._claimed.meta else {}
-        return self._meta
+        meta: dict[str, Any] = self._meta
+        return meta
 
     @property
     def client(self) -> Client:
@@ -152,7 +153,7 @@ class JobLog(logging.LoggerAdapter[logging.Logger]):
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Merge the two extras; the job's own facts win."""
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), **job_facts(self._claimed)}
+        kwargs["extra"] = {**kwargs.get("extra", {}), **job_facts(self._claimed)}
         return msg, kwargs
 
 

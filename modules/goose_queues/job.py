@@ -139,7 +139,17 @@ class Job(BaseModel):
         return [(name, MASK if name and is_secret(name) else value) for name, value in super().__repr_args__()]
 
 
-OPTIONS: Final = ("aliases", "isolation", "max_retries", "middleware", "name", "priority", "queue", "retry_delay", "timeout")
+OPTIONS: Final = (
+    "aliases",
+    "isolation",
+    "max_retries",
+    "middleware",
+    "name",
+    "priority",
+    "queue",
+    "retry_delay",
+    "timeout",
+)
 
 _RESERVED: Final = frozenset(name for name in dir(Job) if not name.startswith("_"))
 

@@ -81,9 +81,9 @@ class Shape:
 
     def check(self, model: BaseModel) -> None:
         """Refuse what pydantic would write and not give back; text is looked at by ``check_text``."""
-        values = model.__dict__
+        values: dict[str, Any] = model.__dict__
         for name in self.integers:
-            value = values.get(name)
+            value: Any = values.get(name)
             if value.__class__ is int and value.bit_length() > MAX_BITS:
                 raise Fault(path([name]), _too_big(value))
         for name in self.floats:
@@ -293,14 +293,15 @@ def _check_text(text: str, steps: list[str | int], prefix: str = "") -> None:
 
 
 def _plain_of(value: Any) -> str | int | float:
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return kind(value) if kind is not str else str.__str__(value)
-    raise TypeError(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def _is_collection(value: object) -> bool:
-    return hasattr(value, "__iter__") and hasattr(value, "__len__") and not hasattr(value, "__get_pydantic_core_schema__")
+    return (
+        hasattr(value, "__iter__") and hasattr(value, "__len__") and not hasattr(value, "__get_pydantic_core_schema__")
+    )
 
 
 def _is_live(value: object) -> bool:

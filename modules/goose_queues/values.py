@@ -105,7 +105,12 @@ def queue_name(value: object) -> str:
 
 def job_name(value: object) -> str:
     """The stored name of a job: 1 to 255 printable characters without blanks at the ends."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME or not value.isprintable() or value.strip() != value:
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= MAX_NAME
+        or not value.isprintable()
+        or value.strip() != value
+    ):
         raise InvalidName(value)
     return value
 
