@@ -1,0 +1,85 @@
+"""How fast fifty callers at once dispatch jobs, each waiting until its own is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from . import raw
+from .contest import OURS, RAW, Benchmark, Figures, Floor, Metric, Trial, contend
+from .measure import Counter, rate
+from .peer import Huey
+
+CALLERS = 50
+
+
+def goose(trial: Trial) -> Figures:
+    """Fifty tasks that dispatch."""
+    from .ours import dispatch_together
+
+    return rate(trial.size, dispatch_together(trial, CALLERS))
+
+
+def huey_tasks(trial: Trial) -> Figures:
+    """Fifty tasks that call Huey in place, as an application on asyncio can: each call blocks the loop."""
+    counter = Counter(trial.size)
+    app = Huey(trial.file, counter)
+
+    async def caller(first: int) -> None:
+        for number in range(first, trial.size, CALLERS):
+            app.dispatch(number)
+            await asyncio.sleep(0)
+
+    async def callers() -> float:
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for first in range(CALLERS):
+                group.create_task(caller(first))
+        return time.perf_counter() - started
+
+    seconds = asyncio.run(callers())
+    app.drain(counter)
+    return rate(trial.size, seconds)
+
+
+def huey_threads(trial: Trial) -> Figures:
+    """Fifty threads that call Huey, as an application on threads does."""
+    counter = Counter(trial.size)
+    app = Huey(trial.file, counter)
+
+    def caller(first: int) -> None:
+        for number in range(first, trial.size, CALLERS):
+            app.dispatch(number)
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        started = time.perf_counter()
+        for done in [threads.submit(caller, first) for first in range(CALLERS)]:
+            done.result()
+        seconds = time.perf_counter() - started
+    app.drain(counter)
+    return rate(trial.size, seconds)
+
+
+def raw_sqlite(trial: Trial) -> Figures:
+    """Fifty inserts in each commit."""
+    connection = raw.connect(trial.file)
+    rows = [raw.row(number) for number in range(trial.size)]
+    started = time.perf_counter()
+    for first in range(0, trial.size, CALLERS):
+        raw.insert(connection, rows[first : first + CALLERS])
+    return rate(trial.size, time.perf_counter() - started)
+
+
+BENCHMARK = Benchmark(
+    name="dispatch_together",
+    question="dispatches by fifty concurrent callers",
+    metrics=(Metric("rate", "jobs/s"),),
+    contestants={OURS: goose, "huey": huey_tasks, "huey threads": huey_threads, RAW: raw_sqlite},
+    size=5_000,
+    quick_size=1_000,
+    floors=(Floor("rate", 3.0, against="huey"), Floor("rate", 3.0, against="huey threads")),
+)
+
+if __name__ == "__main__":
+    contend(BENCHMARK)

@@ -1,0 +1,70 @@
+"""How long a job waits between the call that dispatches it and the start of its handler, on an idle worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from . import raw
+from .contest import OURS, RAW, Benchmark, Figures, Floor, Metric, Trial, contend
+from .measure import LIMIT, Counter, percentiles
+from .peer import Huey
+
+PAUSE = 0.01
+"""Seconds between two dispatches, so that the worker has nothing to do when the next one comes."""
+
+
+def goose(trial: Trial) -> Figures:
+    """A worker in the event loop that dispatches."""
+    from .ours import latencies
+
+    return percentiles(latencies(trial, PAUSE))
+
+
+def huey(trial: Trial) -> Figures:
+    """A consumer's thread in the process that dispatches, asking every millisecond."""
+    counter, started, seconds = Counter(trial.size), threading.Event(), list[float]()
+
+    def start(number: int) -> None:
+        seconds.append(time.perf_counter() - called)
+        counter(number)
+        started.set()
+
+    app = Huey(trial.file, start)
+    with app.consuming():
+        for number in range(trial.size):
+            time.sleep(PAUSE)
+            started.clear()
+            called = time.perf_counter()
+            app.dispatch(number)
+            started.wait(LIMIT)
+    counter.verify()
+    return percentiles(seconds)
+
+
+def raw_sqlite(trial: Trial) -> Figures:
+    """What the file alone asks for: an insert and its commit, a claim and its commit."""
+    connection = raw.connect(trial.file)
+    seconds = []
+    for number in range(trial.size):
+        time.sleep(PAUSE)
+        row = raw.row(number)
+        called = time.perf_counter()
+        raw.insert(connection, (row,))
+        raw.claim(connection, 1, "token")
+        seconds.append(time.perf_counter() - called)
+    return percentiles(seconds)
+
+
+BENCHMARK = Benchmark(
+    name="latency",
+    question="from the call of dispatch to the start of the handler, idle worker, same process",
+    metrics=(Metric("p50", "ms", more_is_better=False), Metric("p99", "ms", more_is_better=False)),
+    contestants={OURS: goose, "huey": huey, RAW: raw_sqlite},
+    size=200,
+    quick_size=50,
+    floors=(Floor("p50", 3.0),),
+)
+
+if __name__ == "__main__":
+    contend(BENCHMARK)
