@@ -35,28 +35,36 @@ class Backend(Protocol):
     @property
     def address(self) -> Address:
         """Where it is; of a private file, where it is this time."""
+        ...
 
     @property
     def engine(self) -> AsyncEngine:
         """The engine of its sessions."""
+        ...
 
     async def open(self) -> None:
         """Connect."""
+        ...
 
     async def close(self) -> None:
         """Finish what is queued, then let go of everything."""
+        ...
 
     async def write(self, operation: Operation[T], *, urgent: bool) -> T:
         """Run one transaction, durable on return."""
+        ...
 
     def write_blocking(self, operation: Operation[T], *, urgent: bool, timeout: float | None) -> T:
         """The same from a thread."""
+        ...
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation that only reads."""
+        ...
 
     def change_counter(self) -> ChangeCounter:
         """A counter of commits, on SQLite."""
+        ...
 
 
 class Database:

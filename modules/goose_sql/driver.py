@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import aiosqlite
 
@@ -49,7 +49,7 @@ class TurnConnection(aiosqlite.Connection):
             DatabaseBusy: The write lock was not to be had in time.
         """
         if not self._is_idle:
-            await self._execute(_wait)
+            await self._execute(_wait)  # type: ignore[no-untyped-call]
         if kind is Kind.READS or self.in_transaction:
             return await self._trip(partial(self._work, work, begin=False))
         if not await self._turnstile.enter(self._file.busy_timeout):
@@ -77,7 +77,7 @@ class TurnConnection(aiosqlite.Connection):
 
     async def _trip(self, step: Callable[[], T]) -> T:
         self._sent += 1
-        return cast("T", await self._execute(step))
+        return cast("T", await self._execute(step))  # type: ignore[no-untyped-call]
 
     # --- everything below runs in the connection's thread
 
@@ -108,6 +108,11 @@ class TurnConnection(aiosqlite.Connection):
         try:
             if raw.in_transaction:
                 raw.execute(sql)
+        except sqlite3.Error:
+            # SQLite keeps a transaction open whose COMMIT has failed; SQLAlchemy takes it for ended.
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
         finally:
             self._pass_turn(raw)
 
@@ -134,7 +139,7 @@ class TurnCursor:
         self._rows: Iterator[Any] = iter(())
         self.arraysize = 1
 
-    async def __aenter__(self) -> TurnCursor:
+    async def __aenter__(self) -> Self:
         return self
 
     @property

@@ -26,7 +26,7 @@ async def join_async(connection: AsyncConnection, operation: Callable[[Connectio
     if connection.dialect.name == "sqlite":
         # The transaction has to have begun in SQLAlchemy's eyes as well, or nothing would commit it.
         if not connection.in_transaction():
-            await connection.begin()
+            _ = await connection.begin()
         driver = (await connection.get_raw_connection()).driver_connection
         if isinstance(driver, TurnConnection):
             return await driver.run(partial(_join_raw, operation), Kind.WRITES)

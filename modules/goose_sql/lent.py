@@ -46,7 +46,7 @@ class LentDialect(SQLiteDialect_pysqlite):
     supports_statement_cache = True
     driver = "goose_lent"
 
-    def do_commit(self, dbapi_connection: Any) -> None:
+    def do_commit(self, dbapi_connection: Any) -> None:  # noqa: ARG002 - SQLAlchemy passes it
         raise NotYourTransaction
 
     def do_rollback(self, dbapi_connection: Any) -> None:

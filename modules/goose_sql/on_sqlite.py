@@ -9,6 +9,7 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import Final, TypeVar
 
+import aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -25,8 +26,8 @@ from goose_sql.writer import Writer
 
 T = TypeVar("T")
 
-_MOST_SESSIONS: Final = 4
-"""Times ``pool_size``: so many sessions may wait for their turn to write before others wait for a connection."""
+_KEPT: Final = 2
+"""Times ``pool_size``: connections are cheap here, and sessions that wait for their turn to write each hold one."""
 
 
 class OnSqlite:
@@ -47,8 +48,8 @@ class OnSqlite:
         self.engine: Final[AsyncEngine] = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             async_creator=self._connect,
-            pool_size=pool_size,
-            max_overflow=pool_size * (_MOST_SESSIONS - 1),
+            pool_size=pool_size * _KEPT,
+            max_overflow=pool_size * _KEPT,
             echo=echo,
         )
 
@@ -105,10 +106,8 @@ class OnSqlite:
         for counter in list(self._counters):
             counter.close()
 
-    async def _connect(self) -> TurnConnection:
-        connection = TurnConnection(self._file, self._turnstile, self._url)
-        await connection
-        return connection
+    async def _connect(self) -> aiosqlite.Connection:
+        return await TurnConnection(self._file, self._turnstile, self._url)
 
     def _explain(self, error: BaseException) -> BaseException:
         return explained(self.address, error)

@@ -52,7 +52,7 @@ async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
     connection = await engine.connect()
     error: BaseException | None = None
     try:
-        await connection.begin()
+        _ = await connection.begin()
         with opened_here(unit_of(connection)):
             yield connection
     except BaseException as raised:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import UnboundExecutionError
@@ -44,6 +43,7 @@ class Place(Protocol):
 
     def same_place(self, url: str | URL) -> bool:
         """Whether a URL leads to its data."""
+        ...
 
 
 def open_units() -> tuple[Unit, ...]:

@@ -168,7 +168,7 @@ class _Transaction:
             return
         try:
             call.returned(self._operate(call.operation))
-        except BaseException as error:  # noqa: BLE001 - the caller gets it
+        except BaseException as error:
             if not self._raw.in_transaction:
                 # SQLite rolls back by itself when the disk is full or fails, and takes the others along.
                 raise
