@@ -31,11 +31,11 @@ docs: $(VENV)/.installed-dev ## run every snippet of the documentation
 	@$(PY) -m pytest tests/docs README.md docs $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## this project beside its peers and beside the limit of the store
-	@$(PY) tests/benchmarks/run.py $(BENCH_ARGS)
+	@$(PY) -m tests.benchmarks.run $(BENCH_ARGS)
 
 # Installed once, and again when the project's dependencies or the pinned versions change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing goose into $(VENV) ..." && $(INSTALL) -e . && touch $@
+	@echo "Installing goose into $(VENV) ..." && $(INSTALL) -e '.[testing]' && touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing goose and its development tools into $(VENV) ..." && $(INSTALL) -e '.[dev]' && touch $(VENV)/.installed $@

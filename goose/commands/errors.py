@@ -44,3 +44,7 @@ class NotAnApplication(CommandError):
 
     def __str__(self) -> str:
         return f"{self.place} is {self.found}, not an application. Name what api() or worker() returned."
+
+
+class CannotRegister(CommandError):
+    """A module's source is not of a form that can be edited safely; the text says why."""

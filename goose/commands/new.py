@@ -8,9 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
-from goose.commands.errors import CommandError
+from goose.commands.errors import CannotRegister, CommandError
 from goose.commands.names import class_name, identifier, queue_name
-from goose.commands.registration import CannotRegister, register
 from goose.commands.scaffold import Edit, NewFile, check, render, write
 from goose.declaration import snake_case
 
@@ -116,6 +115,8 @@ class Home:
         Raises:
             CannotRegister: It has to be done by hand.
         """
+        from goose.commands.registration import register  # LibCST takes longer to import than all else here
+
         before = self.path.read_bytes()
         after, owner = register(before, self.cls, name, place)
         return Edit(self.path, before, after), owner

@@ -11,14 +11,10 @@ from typing import Final, TypeAlias
 
 import libcst as cst
 
-from goose.commands.errors import CommandError
+from goose.commands.errors import CannotRegister
 
 Listing: TypeAlias = cst.Tuple | cst.List
 LISTED: Final = "declarations"
-
-
-class CannotRegister(CommandError):
-    """The module's source is not of a form that can be edited safely."""
 
 
 def register(source: bytes, wanted: str | None, name: str, place: str) -> tuple[bytes, str]:

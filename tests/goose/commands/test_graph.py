@@ -62,7 +62,7 @@ AppModule (root)
 ├── OrderController (scoped) <- Orders
 ├── Orders (singleton) <- Clock, str named 'backup'
 ├── str named 'backup' (singleton)
-├── SignedIn (singleton)
+├── SignedIn (scoped)
 └── Send (work) <- Orders
 
 SharedModule
@@ -78,7 +78,7 @@ digraph goose {
   node [shape=record];
   "Plugged" [label="Plugged (plugged in)\\l"];
   "SharedModule" [label="SharedModule\\lClock (singleton)\\l"];
-  "AppModule" [label="AppModule (root)\\lOrderController (scoped)\\lOrders (singleton)\\lstr named 'backup' (singleton)\\lSignedIn (singleton)\\lSend (work)\\l"];
+  "AppModule" [label="AppModule (root)\\lOrderController (scoped)\\lOrders (singleton)\\lstr named 'backup' (singleton)\\lSignedIn (scoped)\\lSend (work)\\l"];
   "AppModule" -> "SharedModule";
   "AppModule" -> "SharedModule" [style=dashed];
 }

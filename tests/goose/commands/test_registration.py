@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from goose.commands.registration import CannotRegister, register
+from goose.commands.errors import CannotRegister
+from goose.commands.registration import register
 
 PLACE = "app.jobs.send_email"
 LINE = "from app.jobs.send_email import SendEmail\n"
