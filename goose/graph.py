@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
@@ -19,6 +19,7 @@ from goose.declaration import (
     Declaration,
     HintError,
     Key,
+    Lifetime,
     Parameter,
     constructor_parameters,
     declare,
@@ -313,7 +314,9 @@ class Graph:
             if not any(Key(cls) in self._own[m] for m in self._visible_modules(module, Key(cls))):
                 declaration = self._declaration(cls, module)
                 if declaration is not None:
-                    self._add(declaration, module)
+                    # Guards and middleware are built for one request or job unless their class says otherwise.
+                    lifetime: Lifetime = getattr(cls, "__goose_lifetime__", "scoped")
+                    self._add(replace(declaration, lifetime=lifetime), module)
 
     def _visible_modules(self, module: Module, key: Key) -> Iterator[Module]:
         yield module

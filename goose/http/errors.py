@@ -57,6 +57,17 @@ class HandlerTimeout(GooseError):
         )
 
 
+class HandlerExit(GooseError):
+    """A handler called ``sys.exit()``; its request failed, and the server lives."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(handler)
+        self.handler = handler
+
+    def __str__(self) -> str:
+        return f"{self.handler} called sys.exit(). Raise HttpError to refuse a request."
+
+
 class InvalidRoute(GooseError):
     """A route that cannot be served: its path, method, handler or guard is not of a kind that can stand there."""
 

@@ -29,7 +29,7 @@ from goose.http.binding import too_large
 from goose.http.context import Context
 from goose.http.controller import Controller, routes_of
 from goose.http.deadline import Deadline, Deadlines
-from goose.http.errors import DuplicateRoute, HandlerTimeout, HttpError
+from goose.http.errors import DuplicateRoute, HandlerExit, HandlerTimeout, HttpError
 from goose.http.health import HEALTH_PATH, READY_PATH, health, readiness
 from goose.http.problems import Problems
 from goose.http.route import Guard, Route
@@ -232,7 +232,7 @@ class _Endpoint:
             except ClientDisconnect:
                 log.debug("the client went away", extra={"handler": name})
                 return
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - one request's sys.exit() is not the server's
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - sys.exit() in a handler must not end the server
                 response = problems.response(error, name)
             await response(http, receive, send)
 
@@ -258,15 +258,18 @@ class _Endpoint:
         unfinished: set[asyncio.Task[Response]] = set()
 
         async def work(http: HttpScope, receive: Receive, send: Send, fate: _Fate) -> Response:
-            async with open_scope() as scope:
-                ctx = Context(http, receive, send, scope, view, limit)
-                controller = await prepare(ctx, scope)
-                value = await anyio.to_thread.run_sync(fate.call, handler, controller, ctx)
-                if inspect.isawaitable(value):
-                    value = await value
-                if fate.given_up:
-                    raise _GivenUp
-                return ctx.response(value)
+            try:
+                async with open_scope() as scope:
+                    ctx = Context(http, receive, send, scope, view, limit)
+                    controller = await prepare(ctx, scope)
+                    value = await anyio.to_thread.run_sync(fate.call, handler, controller, ctx)
+                    if inspect.isawaitable(value):
+                        value = await value
+                    if fate.given_up:
+                        raise _GivenUp
+                    return ctx.response(value)
+            except SystemExit as error:  # a task that ends with it takes the event loop along
+                raise HandlerExit(name) from error
 
         async def answer(http: HttpScope, receive: Receive, send: Send) -> Response:
             fate = _Fate()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 import goose
@@ -15,7 +15,7 @@ from goose.container import Scope
 from goose.http.context import Context
 from goose.http.platform import ApiPlatform
 
-Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
 @pytest.fixture
@@ -23,12 +23,14 @@ def serve() -> Serve:
     """``async with serve(Controller, Service, timeout=1) as client``: options go to the platform."""
 
     @contextlib.asynccontextmanager
-    async def serve(*declarations: Any, imports: Sequence[Any] = (), **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def serve(
+        *declarations: Any, imports: Sequence[Any] = (), **options: Any
+    ) -> AsyncIterator[httpx2.AsyncClient]:
         root = type("AppModule", (goose.Module,), {"declarations": declarations, "imports": imports})
         app = goose.api(ApiPlatform(**options), root)
         async with (
             goose.running(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+            httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client,
         ):
             yield client
 

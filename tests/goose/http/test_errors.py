@@ -4,6 +4,7 @@ import pytest
 
 from goose.http.errors import (
     DuplicateRoute,
+    HandlerExit,
     HandlerTimeout,
     HttpError,
     InvalidRoute,
@@ -19,14 +20,19 @@ from goose.http.errors import (
         (HttpError(404, "no such order"), "404: no such order"),
         (
             HandlerTimeout("Orders.list", 1.5),
-            "Orders.list took longer than 1.5 s. "
-            "Make it faster, give the work to a job, or raise ApiPlatform(timeout=...).",
+            (
+                "Orders.list took longer than 1.5 s. "
+                "Make it faster, give the work to a job, or raise ApiPlatform(timeout=...)."
+            ),
         ),
+        (HandlerExit("Orders.list"), "Orders.list called sys.exit(). Raise HttpError to refuse a request."),
         (InvalidRoute("Orders.list", "it is wrong."), "Orders.list: it is wrong."),
         (
             DuplicateRoute("GET", "A.one", "/a/{id}", "B.two", "/a/{key}"),
-            "GET /a/{id} of A.one and GET /a/{key} of B.two are the same route. "
-            "Change the method or the path of one of them.",
+            (
+                "GET /a/{id} of A.one and GET /a/{key} of B.two are the same route. "
+                "Change the method or the path of one of them."
+            ),
         ),
         (
             UnknownParameter("idd", ["id", "page"]),
@@ -36,7 +42,10 @@ from goose.http.errors import (
             UnknownParameter("id", []),
             "the route has no path parameter 'id' (it has: none). Name it in the path: {id}.",
         ),
-        (UnknownReply("a value of type object", "which cannot be."), "a handler returned a value of type object, which cannot be."),
+        (
+            UnknownReply("a value of type object", "which cannot be."),
+            "a handler returned a value of type object, which cannot be.",
+        ),
     ],
 )
 def test_each_error_is_one_sentence(error: Exception, sentence: str) -> None:

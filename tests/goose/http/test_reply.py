@@ -92,8 +92,10 @@ def test_a_response_passes_as_it_is(response: Response) -> None:
         (Line, f"a handler returned the class Line, which cannot be sent. Return {TYPES}."),
         (
             {"a": object()},
-            "a handler returned a value of type dict, which cannot be written as JSON "
-            "(Unable to serialize unknown type: <class 'object'>).",
+            (
+                "a handler returned a value of type dict, which cannot be written as JSON "
+                "(Unable to serialize unknown type: <class 'object'>)."
+            ),
         ),
     ],
 )

@@ -54,8 +54,14 @@ def too_much(self: object, ctx: Context, more: int) -> None: ...
         (lambda: get()(no_context), "no_context: a handler takes (self, ctx: Context) and nothing else."),
         (lambda: get()(too_much), "too_much: a handler takes (self, ctx: Context) and nothing else."),
         (lambda: route(methods=["BREW IT"])(sound), "sound: 'BREW IT' is no HTTP method."),
-        (lambda: route("/", methods="GET"), "route('/', methods='GET'): name the methods in a tuple, like (\"GET\", \"POST\")."),
-        (lambda: route("/", methods=()), "route('/', methods=()): name the methods in a tuple, like (\"GET\", \"POST\")."),
+        (
+            lambda: route("/", methods="GET"),
+            "route('/', methods='GET'): name the methods in a tuple, like (\"GET\", \"POST\").",
+        ),
+        (
+            lambda: route("/", methods=()),
+            'route(\'/\', methods=()): name the methods in a tuple, like ("GET", "POST").',
+        ),
         (lambda: get(guards=SignedIn)(sound), f"sound: guards={SignedIn!r} is no tuple. Write guards=(SignedIn,)."),
         (
             lambda: get(guards=(Lazy,))(sound),
