@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
-
-import uvicorn
+from typing import TYPE_CHECKING, Any
 
 from goose.errors import GooseError
-from goose.instance import Instance, Platform, boot, stop
+from goose.instance import Instance, boot, stop
 from goose.kernel import Kernel
 from goose.module import Module
+
+if TYPE_CHECKING:
+    from goose.http.server import Server
 
 log = logging.getLogger("goose.serving")
 
@@ -76,14 +76,22 @@ async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = 
             for group in _groups(instances):
                 kernel = await boot(group, background=True)
                 booted.append((group, kernel))
-            servers = [_Server(instance, instance.platform) for instance in instances if instance.platform is not None]
-            await _serve_until(servers, stopping, [kernel for _, kernel in booted], ready)
+            await _serve_until(_servers(instances), stopping, [kernel for _, kernel in booted], ready)
         finally:
             await _stop_all(booted)
 
 
+def _servers(instances: Sequence[Instance]) -> list[Server]:
+    platforms = [(instance, instance.platform) for instance in instances if instance.platform is not None]
+    if not platforms:
+        return []
+    from goose.http.server import Server  # uvicorn is a tenth of the import time of goose
+
+    return [Server(instance, platform.host, platform.port, platform.timeout) for instance, platform in platforms]
+
+
 async def _serve_until(
-    servers: Sequence[_Server], stopping: asyncio.Event, kernels: Sequence[Kernel], ready: asyncio.Event | None
+    servers: Sequence[Server], stopping: asyncio.Event, kernels: Sequence[Kernel], ready: asyncio.Event | None
 ) -> None:
     tasks = [asyncio.create_task(server.serve()) for server in servers]
     asked = asyncio.create_task(stopping.wait())
@@ -113,38 +121,6 @@ async def _stop_all(booted: Sequence[tuple[Sequence[Instance], Kernel]]) -> None
         raise failures[0]
     if failures:
         raise ExceptionGroup("shutdown", failures)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with signals, boot and shutdown left to ``serve``."""
-
-    def __init__(self, instance: Instance, platform: Platform) -> None:
-        self.tried = asyncio.Event()
-        """Set once requests are taken, or cannot be."""
-        grace = None if platform.timeout is None else math.ceil(platform.timeout) + 1
-        super().__init__(
-            uvicorn.Config(
-                instance,
-                host=platform.host,
-                port=platform.port,
-                lifespan="off",
-                log_level="info",
-                timeout_graceful_shutdown=grace,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: Any = None) -> None:
-        try:
-            await super().startup(sockets)
-        except SystemExit as error:
-            where = f"{self.config.host}:{self.config.port}"
-            raise OSError(f"cannot listen on {where}: the address is in use or not allowed") from error
-        finally:
-            self.tried.set()
 
 
 def _groups(instances: Sequence[Instance]) -> list[list[Instance]]:

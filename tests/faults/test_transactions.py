@@ -1,0 +1,34 @@
+"""Dispatches inside transactions, half of them rolled back, over HTTP against a server that works on them meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from waiting import wait_until
+
+EACH = 1000
+
+
+async def test_exactly_the_committed_ones_run(fleet: Any) -> None:
+    """Of 2,000 dispatches joined by themselves or with .using, the committed ones run, and none before its commit."""
+    committed: set[str] = set()
+    turns = asyncio.Semaphore(50)
+    async with await fleet.serve(workers=8) as http:
+
+        async def one(way: str, number: int) -> None:
+            fails = number % 2 == 1
+            async with turns:
+                answer = await http.post(f"/{way}/{way}-{number}", params={"fail": "1"} if fails else {})
+            assert answer.status_code == (409 if fails else 204), answer.text
+            if not fails:
+                committed.add(f"{way}-{number}")
+
+        await asyncio.gather(*(one(way, number) for way in ("joined", "using") for number in range(EACH)))
+        await wait_until(lambda: len(fleet.ledger.by_job("end")) >= len(committed), deadline=60)
+        stats = (await http.get("/stats")).json()["payments"]
+    ran = fleet.ledger.by_job("end")
+    assert set(ran) == committed
+    assert len(committed) == EACH
+    assert all([entry.note for entry in entries] == [True] for entries in ran.values())
+    assert stats[0] == 0
