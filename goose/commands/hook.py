@@ -7,6 +7,7 @@ under its own name, in every application that has the module.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -41,6 +42,12 @@ class Invocation:
         if self._instance is None:
             self._instance = load(self.name)
         return self._instance
+
+    def show_log(self) -> None:
+        """Write log lines to the terminal, for commands that run until they are stopped."""
+        logging.basicConfig(
+            level=logging.DEBUG if self.debug else logging.INFO, format="%(levelname)s:     %(message)s"
+        )
 
 
 def application(ctx: typer.Context) -> Instance:

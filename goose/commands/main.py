@@ -139,8 +139,14 @@ def _answer(error: Exception, *, debug: bool) -> int:
         cause = error.__cause__ if isinstance(error, BrokenApplication) else None
         traceback.print_exception(cause or error)
         return _code(error)
-    print(f"goose: {_sentence(error)}", file=sys.stderr)  # noqa: T201 - the one line
+    text = str(error) if _is_help(error) else f"goose: {_sentence(error)}"
+    print(text, file=sys.stderr)  # noqa: T201 - the one line
     return _code(error)
+
+
+def _is_help(error: Exception) -> bool:
+    """Whether it is a group's help, shown where the group was named without a command."""
+    return isinstance(error, typer.TyperException) and error.message.startswith("Usage:")
 
 
 def _code(error: Exception) -> int:

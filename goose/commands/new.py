@@ -18,7 +18,7 @@ JOB_IMPORTS: Final = ("Job", "JobContext", "Client")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 
-new = typer.Typer(name="new", help="Write a project, or a part of one.", rich_markup_mode=None)
+new = typer.Typer(name="new", help="Write a project, or a part of one.", rich_markup_mode=None, no_args_is_help=True)
 
 
 @new.command("app")

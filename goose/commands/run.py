@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ def run(
 ) -> None:
     """Serve the application and run its background work, until SIGINT or SIGTERM."""
     asked = invocation(ctx)
-    logging.basicConfig(level=logging.DEBUG if asked.debug else logging.INFO, format="%(levelname)s:     %(message)s")
+    asked.show_log()
     instance = asked.application()
     if reload:
         _serve_and_reload(instance, asked.name, host, port)

@@ -219,5 +219,11 @@ def test_groups_need_a_name_of_their_own(app: Path, goose: Callable, made: str, 
     assert goose("mail", "send").err == f"goose: {sentence}\n"
 
 
+def test_a_group_without_a_command_shows_its_help(goose: Callable) -> None:
+    said = goose("new")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("Usage: goose new [OPTIONS] COMMAND [ARGS]...\n")
+
+
 def test_version(goose: Callable) -> None:
     assert goose("--version").out.startswith("goose 0.")

@@ -25,7 +25,7 @@ jobs = worker(AppModule)
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Instance]:
     instances: list[Instance] = []
     monkeypatch.setattr("goose.commands.run.start", instances.append)
-    monkeypatch.setattr("goose.commands.run.logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr("goose.commands.hook.logging.basicConfig", lambda **_: None)
     return instances
 
 
@@ -70,7 +70,7 @@ def test_reload_hands_the_import_string_to_uvicorn(
     (project / "shop.py").write_text(APP)
     asked: list[tuple[object, dict[str, object]]] = []
     monkeypatch.setattr("goose.commands.run.uvicorn.run", lambda app, **options: asked.append((app, options)))
-    monkeypatch.setattr("goose.commands.run.logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr("goose.commands.hook.logging.basicConfig", lambda **_: None)
     assert goose("run", "--reload", "--app", "shop:app", "--port", "9000").code == 0
     assert asked == [
         (
