@@ -55,35 +55,40 @@ class Route:
 
 
 Handler = TypeVar("Handler", bound=Callable[[Any, Context], Any])
-Decorator = Callable[[Handler], Handler]
 
 
-def get(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+class Decorator(Protocol):
+    """Marks a handler and leaves it as it is."""
+
+    def __call__(self, handler: Handler, /) -> Handler: ...
+
+
+def get(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer GET, and HEAD with it."""
     return route(path, methods=("GET",), guards=guards)
 
 
-def post(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+def post(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer POST."""
     return route(path, methods=("POST",), guards=guards)
 
 
-def put(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+def put(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer PUT."""
     return route(path, methods=("PUT",), guards=guards)
 
 
-def patch(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+def patch(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer PATCH."""
     return route(path, methods=("PATCH",), guards=guards)
 
 
-def delete(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+def delete(path: str = "/", *, guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer DELETE."""
     return route(path, methods=("DELETE",), guards=guards)
 
 
-def route(path: str = "/", *, methods: Sequence[str], guards: Sequence[type[Guard]] = ()) -> Decorator[Handler]:
+def route(path: str = "/", *, methods: Sequence[str], guards: Sequence[type[Guard]] = ()) -> Decorator:
     """Answer several methods with one handler; the other decorators are this with one method.
 
     Args:
@@ -95,7 +100,7 @@ def route(path: str = "/", *, methods: Sequence[str], guards: Sequence[type[Guar
         InvalidRoute: The path, a method or a guard is wrong, or the handler does not take ``(self, ctx)``.
     """
 
-    def decorate(handler: Handler) -> Handler:
+    def decorate(handler: Handler, /) -> Handler:
         place = getattr(handler, "__qualname__", repr(handler)).rsplit("<locals>.", 1)[-1]
         _check_handler(handler, place)
         marks = tuple(Mark(_method(m, place), check_start(path, place), check_guards(guards, place)) for m in methods)

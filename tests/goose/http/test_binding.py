@@ -220,6 +220,10 @@ def test_a_query_becomes_a_dataclass(make_context: Make) -> None:
     assert make_context(query="street=High&number=5&tags=a").bind_query(Address) == Address("High", 5, ["a"])
 
 
+def test_a_query_becomes_a_plain_dict(make_context: Make) -> None:
+    assert make_context(query="a=1&b=2").bind_query(dict[str, int]) == {"a": 1, "b": 2}
+
+
 def test_a_query_that_does_not_fit_is_422(make_context: Make) -> None:
     with pytest.raises(HttpError) as caught:
         make_context(query="page=x&q=a&q=b").bind_query(Search)

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import NoMatchFound
+from waiting import wait_until
 
 from goose.container import Scope, current_scope
 from goose.declaration import declare
@@ -19,6 +21,7 @@ from goose.http.context import Context
 from goose.http.controller import Controller
 from goose.http.errors import DuplicateRoute, HttpError
 from goose.http.route import delete, get, post, put, route
+from goose.http.router import _Fate, _GivenUp
 from goose.kernel import Kernel
 
 UNEXPECTED = {
@@ -220,6 +223,8 @@ async def test_a_routes_url_is_found_by_its_name(serve: Any) -> None:
     class Linked(Controller, prefix="/linked"):
         @get("/{id:int}")
         async def show(self, ctx: Context) -> str:
+            with pytest.raises(NoMatchFound):
+                ctx.request.url_for("Linked.other")
             return str(ctx.request.url_for("Linked.drop", id=7))
 
         @delete("/{id:int}")
@@ -517,6 +522,67 @@ async def test_a_thread_over_the_time_limit_keeps_its_scope_until_it_comes_back(
             assert ledger.events == ["handler", "rollback _GivenUp"]
     finally:
         RELEASE.set()
+
+
+class Waits:
+    async def check(self, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+
+class Late(Controller, prefix="/late"):
+    @get("/guard", guards=(Waits,))
+    def guarded(self, ctx: Context) -> None:
+        raise AssertionError
+
+    @get("/error")
+    def error(self, ctx: Context) -> None:
+        RELEASE.wait(10)
+        raise ValueError("late")
+
+
+async def test_a_guard_over_the_time_limit_keeps_a_plain_handler_from_running(serve: Any) -> None:
+    async with serve(Late, timeout=0.01) as client:
+        response = await client.get("/late/guard")
+    assert (response.status_code, response.json()) == (503, TOO_LONG)
+
+
+async def test_an_error_after_the_answer_is_logged(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    RELEASE.clear()
+    try:
+        async with serve(Late, timeout=0.01) as client:
+            assert (await client.get("/late/error")).status_code == 503
+            RELEASE.set()
+            await wait_until(lambda: len(caplog.records) == 2)
+    finally:
+        RELEASE.set()
+    assert caplog.records[1].getMessage() == "a handler failed after its request had been given up"
+    assert caplog.records[1].exc_info[1].args == ("late",)  # type: ignore[index,union-attr]
+
+
+async def test_a_thread_that_nobody_waits_for_any_more_is_not_started() -> None:
+    fate = _Fate()
+    task = asyncio.create_task(asyncio.Event().wait())
+    fate.give_up(task)  # type: ignore[arg-type]
+    with pytest.raises(_GivenUp):
+        fate.call(lambda *_: None, object(), None)  # type: ignore[arg-type]
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_websocket_is_refused(serve: Any) -> None:
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent: list[Any] = []
+    async with serve(Named) as client:
+        await client._transport.app({"type": "websocket", "path": "/orders"}, None, send)
+    assert sent == [{"type": "websocket.close", "code": 1000, "reason": ""}]
+
+
+async def test_an_application_below_a_root_path(serve: Any) -> None:
+    async with serve(Named) as client:
+        client._transport.root_path = "/api"
+        assert [(await client.get(p)).text for p in ("/api/orders/latest", "/api/orders/a")] == ["latest", "by_key a"]
 
 
 async def test_a_timeout_of_the_handlers_own_is_its_own_error(serve: Any) -> None:
