@@ -234,7 +234,7 @@ def test_routes_and_graph_of_a_new_application(shop: Path) -> None:
     tree = goose(shop, "graph").stdout
     assert "├── GreetingsController (scoped) <- Greeter, Client\n" in tree
     assert "SendGreeting (job) <- Greeter\n" in tree
-    assert "QueuesModule (plugged in)\n" in tree
+    assert "QueuesModule (global)\n" in tree
 
 
 DISPATCH = """
@@ -257,11 +257,15 @@ def test_a_worker_runs_what_is_due_and_ends(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     (shop / "dispatch.py").write_text(DISPATCH)
     said(shop, sys.executable, "dispatch.py")
-    assert re.search(r"greetings.*\b3\b", goose(shop, "queue", "stats").stdout)
-    done = goose(shop, "queue", "work", "--burst")
-    assert "Traceback" not in done.stderr
-    assert re.search(r"greetings.*\b3\b", goose(shop, "queue", "stats").stdout)
-    assert "SendGreeting" in goose(shop, "graph").stdout
+    assert counts(shop) == {"pending": 3, "completed": 0}
+    assert "greeted: Hello, Grace!" in goose(shop, "queue", "work", "--burst").stderr
+    assert counts(shop) == {"pending": 0, "completed": 3}
+    assert re.search(r"^greetings( +\d+){6}$", goose(shop, "queue", "stats").stdout, re.MULTILINE)
+
+
+def counts(shop: Path) -> dict[str, int]:
+    stats = json.loads(goose(shop, "queue", "stats", "--json").stdout)["greetings"]
+    return {name: stats[name] for name in ("pending", "completed")}
 
 
 def test_a_worker_stops_on_sigterm(tmp_path: Path) -> None:
