@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from waiting import wait_until
 
 from goose.http.deadline import Deadline, Deadlines
 from goose.http.errors import HandlerTimeout
@@ -33,6 +34,24 @@ async def test_each_of_many_ends_in_its_turn() -> None:
     assert [type(error) for error in found] == [HandlerTimeout] * 5
     with pytest.raises(HandlerTimeout):  # the timer is set anew after a time with nothing to watch
         await one()
+
+
+async def test_one_that_began_later_ends_later() -> None:
+    deadlines = Deadlines(0.02)
+    ended: list[str] = []
+
+    async def one(name: str) -> None:
+        try:
+            with Deadline(deadlines, name):
+                await forever()
+        except HandlerTimeout as error:
+            ended.append(error.handler)
+
+    first = asyncio.create_task(one("first"))
+    await wait_until(lambda: len(deadlines._running) == 1)
+    second = asyncio.create_task(one("second"))
+    await asyncio.wait_for(asyncio.gather(first, second), 10)
+    assert ended == ["first", "second"]
 
 
 async def test_what_is_done_in_time_is_left_alone() -> None:
