@@ -1,0 +1,147 @@
+"""QueuesModule: what an application plugs in. The only place that picks a driver and wires the parts.
+
+Nothing of a running application is kept on the module itself: its declarations make everything anew for each boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from goose.declaration import declare
+from goose.kernel import Kernel
+from goose.module import Module
+from goose_queues.backoff import Backoff
+from goose_queues.client import Client
+from goose_queues.clock import Clock
+from goose_queues.config import Settings
+from goose_queues.drain import DrainReport, drain
+from goose_queues.errors import ConfigError
+from goose_queues.handle import Completions
+from goose_queues.job import Job
+from goose_queues.middleware import JobMiddleware
+from goose_queues.prepared import prepare
+from goose_queues.registry import Registry
+from goose_queues.runner import Runner
+from goose_queues.store import Store
+from goose_queues.stores.sql.store import SqlStore
+from goose_queues.supervisor import Supervisor, Workload
+from goose_queues.values import UNSET, Duration, Unset
+from goose_sql import Database
+
+DEFAULT_URL: Final = "sqlite:///goose.db"
+"""Where jobs are kept if neither the module, the environment nor the application names a database."""
+
+
+class QueuesModule(Module):
+    """Background jobs: declares the ``Client``, registers every job that a module declares, runs the workers.
+
+    Each option also comes from the environment as ``GOOSE_QUEUES_<OPTION>``; an argument wins. A duration is a
+    ``timedelta`` or a number of seconds.
+
+    Args:
+        driver: ``"sql"``.
+        url: Where jobs are kept: any supported URL. Else the application's own database, else ``sqlite:///goose.db``.
+        queue: Where a job goes that names no queue; ``"default"``.
+        default_retry_limit: How many failed attempts are followed by another; 3.
+        default_retry_delay: The wait after a failure, a duration or a backoff; 1 s.
+        default_timeout: For one attempt, None: no limit; 5 min.
+        poll_interval: How often a worker looks for jobs without being woken; 5 s, at least 50 ms.
+        cleanup_interval: How often old finished jobs are deleted; 1 h.
+        retention_period: How long finished jobs are kept; 7 days.
+        stale_job_timeout: The lease: a worker silent for this long has lost its jobs; 30 s, at least 5 s.
+        enable_stale_job_recovery: Whether this process gives back the jobs of workers that have died; True.
+        queues: What this process serves; else every queue that a registered job or ``workers`` names.
+        workers: Concurrent jobs in this process, for each queue; a number means each queue; 0: dispatch only.
+        limits: Concurrent jobs of a queue across all processes and machines.
+        shutdown_timeout: How long running jobs may go on when the process stops; 30 s.
+        middleware: Classes that wrap every job, outermost first.
+        max_payload_size: Bytes of JSON that a job's fields, and its result, may take; 256 KiB.
+        auto_migrate: Whether boot makes and upgrades the tables; None: on SQLite yes, on servers no.
+        synchronous: SQLite: ``"full"`` (durable at a power cut) or ``"normal"`` (durable at a crash of the process).
+
+    Raises:
+        ConfigError: Options are wrong; all of them are named.
+    """
+
+    is_global = True
+    commands = "goose_queues.commands:queue"
+
+    def __init__(
+        self,
+        *,
+        driver: Literal["sql", "redis"] | Unset = UNSET,
+        url: str | Unset | None = UNSET,
+        queue: str | Unset = UNSET,
+        default_retry_limit: int | Unset = UNSET,
+        default_retry_delay: Duration | Backoff | Unset = UNSET,
+        default_timeout: Duration | Unset | None = UNSET,
+        poll_interval: Duration | Unset = UNSET,
+        cleanup_interval: Duration | Unset = UNSET,
+        retention_period: Duration | Unset = UNSET,
+        stale_job_timeout: Duration | Unset = UNSET,
+        enable_stale_job_recovery: bool | Unset = UNSET,
+        queues: Sequence[str] | Unset | None = UNSET,
+        workers: int | Mapping[str, int] | Unset = UNSET,
+        limits: Mapping[str, int] | Unset = UNSET,
+        shutdown_timeout: Duration | Unset = UNSET,
+        middleware: Sequence[type[JobMiddleware]] | Unset = UNSET,
+        max_payload_size: int | Unset = UNSET,
+        auto_migrate: bool | Unset | None = UNSET,
+        synchronous: Literal["full", "normal"] | Unset = UNSET,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name in Settings.model_fields}
+        self.settings: Final = _settings({name: value for name, value in options.items() if value is not UNSET})
+        self.implied = self.settings.middleware
+        self.declarations = (
+            declare(Settings, value=self.settings),
+            declare(Workload, value=Workload()),
+            Clock,
+            Completions,
+            declare(Store, factory=open_store),
+            declare(Registry, factory=register),
+            Client,
+            declare(Runner, factory=make_runner),
+            Supervisor,
+        )
+        self.exports = (Client, Supervisor)
+
+    async def drain(self, kernel: Kernel) -> DrainReport:
+        """Run what is due, here and now; what ``AppTestClient.drain`` calls."""
+        return await drain(kernel)
+
+
+def open_store(settings: Settings, clock: Clock, database: Database | None = None) -> Store:
+    """The store of the driver and URL that the settings name; on the application's own database where it is the same."""
+    shared = database is not None and (settings.url is None or database.same_place(settings.url))
+    if database is None or not shared:
+        database = Database(settings.url or DEFAULT_URL, synchronous=settings.synchronous)
+    migrates = database.dialect == "sqlite" if settings.auto_migrate is None else settings.auto_migrate
+    return SqlStore(database, clock, owns_database=not shared, auto_migrate=migrates)
+
+
+def register(kernel: Kernel) -> Registry:
+    """Every job that a module declares.
+
+    Raises:
+        DuplicateJobName: Two classes would be stored under one name.
+        TypeError: A class has no handler, or one that cannot be run.
+        ConfigError: A class asks for what is not there.
+    """
+    classes = [declared.cls for declared in kernel.declared(Job)]
+    for cls in classes:
+        if cls.__goose_options__.isolation is not None:
+            raise ConfigError(f'{cls.__name__}: isolation="process" is not supported by this version; leave it out')
+    return Registry(classes)
+
+
+def make_runner(kernel: Kernel, registry: Registry, settings: Settings, client: Client) -> Runner:
+    """The runner, with every job class worked out."""
+    return Runner(registry, prepare(kernel, settings), settings, lambda: client)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    settings = Settings(**options)
+    if settings.driver != "sql":
+        raise ConfigError(f'driver={settings.driver!r} is not supported by this version; use driver="sql"')
+    return settings

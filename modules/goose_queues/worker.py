@@ -1,0 +1,224 @@
+"""Worker: the loop that serves one queue in one process: claim as many as there are free slots, run them, settle.
+
+Made and run by ``supervisor``. What it claims goes to ``runner``, what comes of it to ``settler``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from goose_queues.control import RunControl
+from goose_queues.errors import StoreUnavailable
+from goose_queues.heartbeat import Heartbeat
+from goose_queues.record import Claim, Claimed, ClaimedJob, Released
+from goose_queues.runner import Runner
+from goose_queues.settler import Settler
+from goose_queues.solitude import Solitude, is_suspect
+from goose_queues.store import Store
+
+log = logging.getLogger("goose_queues.worker")
+
+RETRY_FIRST: Final = 0.1
+RETRY_LAST: Final = 10.0
+"""Seconds before the store is asked again after it did not answer: doubling, with jitter."""
+BACKLOG: Final = 5_000
+"""Unwritten outcomes in the process beyond which nothing more is claimed."""
+NEVER_EARLY: Final = 0.001
+"""Seconds added to a nap until a job is due, so that the claim does not come a moment too soon."""
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What the workers of one process share."""
+
+    store: Store
+    runner: Runner
+    heartbeat: Heartbeat
+    settler: Settler
+    solitude: Solitude
+    names: frozenset[str]
+    """The registered job names."""
+    lease: float
+    poll_interval: float
+    identity: str
+    """Of this process: a UUID, new with each boot."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever a worker comes to rest or a job ends."""
+
+
+class Worker:
+    """Serves one queue; belongs to the event loop.
+
+    Args:
+        queue: Which one.
+        slots: How many jobs it runs at once.
+        workshop: What it shares with the others.
+    """
+
+    def __init__(self, queue: str, slots: int, workshop: Workshop) -> None:
+        self.queue = queue
+        self.slots = slots
+        self._shop = workshop
+        self._running: dict[str, RunControl] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._claims: set[asyncio.Future[Claimed]] = set()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self.rests = 0
+        """How often a claim found fewer jobs than there were slots."""
+        self.claimed = 0
+        """Jobs claimed since the start."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job of this worker runs, or a claim is under way."""
+        return bool(self._tasks or self._claims)
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The ids of the jobs that run."""
+        return list(self._tasks)
+
+    def wake(self) -> None:
+        """There may be something new to claim."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and start jobs until cancelled; what runs goes on after that, what is then claimed is given back."""
+        while True:
+            free = await self._free_slots()
+            self._wake.clear()
+            claimed = await self._claim(free)
+            for job in claimed.jobs:
+                self._start(job)
+            if any(map(is_suspect, claimed.jobs)):
+                # It asks to be alone in its first step: let it, before more is claimed.
+                await asyncio.sleep(0)
+            elif len(claimed.jobs) < free:
+                await self._rest(claimed.next_due)
+
+    def interrupt(self) -> None:
+        """Have every job that runs end soon; async ones are cancelled and given back."""
+        for control in list(self._running.values()):
+            control.interrupt()
+
+    async def finished(self, limit: float) -> None:
+        """Wait until nothing runs and no claim is under way, for at most ``limit`` seconds."""
+        deadline = time.monotonic() + limit
+        while self.busy and (left := deadline - time.monotonic()) > 0:
+            under_way: list[asyncio.Future[Any]] = [*self._tasks.values(), *self._claims]
+            await asyncio.wait(under_way, timeout=left)
+
+    async def _free_slots(self) -> int:
+        """Wait until something may be claimed; how much."""
+        shop = self._shop
+        while True:
+            if shop.solitude.wanted:
+                await shop.solitude.over()
+            elif shop.heartbeat.cut_off or shop.settler.backlog > BACKLOG:
+                await asyncio.sleep(RETRY_FIRST)
+            elif (free := self.slots + self._spares() - len(self._running)) > 0:
+                return free
+            else:
+                self._room.clear()
+                await self._room.wait()
+
+    def _spares(self) -> int:
+        """Slots that stand in for those whose jobs should have ended and have not."""
+        overdue = sum(control.overdue for control in self._running.values())
+        return min(overdue, self.slots // 2) if overdue else 0
+
+    async def _claim(self, limit: int) -> Claimed:
+        shop, wait = self._shop, RETRY_FIRST
+        request = Claim(self.queue, shop.names, limit, shop.lease, shop.identity)
+        while True:
+            try:
+                return await self._claim_once(request)
+            except StoreUnavailable as error:
+                log.warning("nothing can be claimed from %s: %s", self.queue, error, extra={"queue": self.queue})
+            await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            wait = min(wait * 2, RETRY_LAST)
+
+    async def _claim_once(self, request: Claim) -> Claimed:
+        """One claim; where this is cancelled meanwhile, it completes all the same and its jobs are given back."""
+        began = time.monotonic()
+        claiming = asyncio.ensure_future(self._shop.store.claim(request))
+        self._claims.add(claiming)
+        try:
+            claimed = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            claiming.add_done_callback(self._give_back)
+            raise
+        except BaseException:
+            self._claims.discard(claiming)
+            raise
+        self._claims.discard(claiming)
+        for job in claimed.jobs:
+            control = self._running[job.id] = RunControl(self._room.set)
+            self._shop.heartbeat.hold(job, control, began)
+        self.claimed += len(claimed.jobs)
+        return claimed
+
+    def _give_back(self, claiming: asyncio.Future[Claimed]) -> None:
+        self._claims.discard(claiming)
+        if claiming.cancelled() or claiming.exception() is not None:
+            return
+        for job in claiming.result().jobs:
+            self._shop.settler.add(job, Released())
+
+    def _start(self, job: ClaimedJob) -> None:
+        work = self._work_alone(job) if is_suspect(job) else self._work(job)
+        self._tasks[job.id] = asyncio.get_running_loop().create_task(work)
+
+    async def _work(self, job: ClaimedJob) -> None:
+        shop = self._shop
+        shop.solitude.entered()
+        try:
+            await self._run(job)
+        finally:
+            shop.solitude.left()
+
+    async def _work_alone(self, job: ClaimedJob) -> None:
+        async with self._shop.solitude.alone() as turn:
+            if turn:
+                await self._run(job)
+            else:
+                self._shop.settler.add(job, Released())
+                self._ended(job)
+
+    async def _run(self, job: ClaimedJob) -> None:
+        shop = self._shop
+        try:
+            outcome = await shop.runner.run(job, self._running[job.id])
+        except Exception:
+            # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
+            log.exception("job %s could not be run", job.id, extra={"job_id": job.id})
+            shop.heartbeat.let_go(job.id)
+        else:
+            shop.heartbeat.finished(job.id)
+            shop.settler.add(job, outcome)
+        finally:
+            self._ended(job)
+
+    def _ended(self, job: ClaimedJob) -> None:
+        del self._running[job.id], self._tasks[job.id]
+        self._room.set()
+        self._shop.changed.set()
+
+    async def _rest(self, next_due: float | None) -> None:
+        """Sleep until woken, until the next job is due, or until it is time to look all the same."""
+        self.rests += 1
+        self._shop.changed.set()
+        nap = self._shop.poll_interval
+        if next_due is not None:
+            nap = min(nap, next_due + NEVER_EARLY)
+        try:
+            async with asyncio.timeout(nap):
+                await self._wake.wait()
+        except TimeoutError:
+            return
