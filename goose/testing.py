@@ -31,14 +31,22 @@ class AppTestClient(TestClient):
     Args:
         app: What ``api()`` made.
         overrides: Ready objects by key, in place of what the modules declare.
+        raise_server_exceptions: Whether an unexpected exception of a handler is raised in the test; else the test
+            gets the answer that a client would get, 500.
     """
 
     __test__ = False
 
-    def __init__(self, app: Instance, *, overrides: Mapping[Any, Any] | None = None) -> None:
+    def __init__(
+        self,
+        app: Instance,
+        *,
+        overrides: Mapping[Any, Any] | None = None,
+        raise_server_exceptions: bool = True,
+    ) -> None:
         self._instance = app
         self._overrides = overrides
-        super().__init__(self._serve, raise_server_exceptions=True)
+        super().__init__(self._serve, raise_server_exceptions=raise_server_exceptions)
 
     def __enter__(self) -> Self:
         super().__enter__()

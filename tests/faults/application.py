@@ -11,7 +11,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ledger import Ledger
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -19,6 +18,7 @@ import goose
 from goose import ApiPlatform, Context, Controller, Instance, Module, api, get, post, worker
 from goose_queues import Client, Job, JobContext, QueuesModule
 from goose_sql import Database, SqlModule
+from ledger import Ledger
 
 LEASE = 5.0
 
@@ -104,8 +104,7 @@ class FaultModule(Module):
 
 
 def application(kind: str, port: int) -> Instance:
-    workers = int(os.environ.get("WORKERS", "0"))
-    queues = QueuesModule(workers=workers, stale_job_timeout=LEASE)
+    queues = QueuesModule(stale_job_timeout=LEASE)
     if kind == "worker":
         return worker(FaultModule(), [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), FaultModule(), [queues])

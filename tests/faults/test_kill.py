@@ -5,15 +5,16 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from fleet import Fleet
 from waiting import wait_until
 
 LEASE = 5.0
 JOBS = 5000
 
 
-async def test_each_job_runs_once(fleet: Any) -> None:
+async def test_each_job_runs_once(fleet: Fleet) -> None:
     """Two workers and a web process on one file: each of 5,000 jobs runs once, and both workers have their share."""
-    async with await fleet.serve() as http:
+    async with fleet.serve(workers=0) as http:
         workers = [fleet.start("worker", workers=16) for _ in range(2)]
         ids = (await http.post(f"/steps/{JOBS}")).json()
         await wait_until(lambda: _completed(http, JOBS), deadline=120)
@@ -26,9 +27,9 @@ async def test_each_job_runs_once(fleet: Any) -> None:
     assert {entry.pid for entry in fleet.ledger.read()} == {worker.pid for worker in workers}
 
 
-async def test_kill_in_the_middle(fleet: Any) -> None:
+async def test_kill_in_the_middle(fleet: Fleet) -> None:
     """After kill -9 of one of two workers none of 5,000 jobs is lost; those in flight run again within the lease + 2 s."""
-    async with await fleet.serve() as http:
+    async with fleet.serve(workers=0) as http:
         victim, survivor = (fleet.start("worker", workers=16) for _ in range(2))
         ids = (await http.post(f"/steps/{JOBS}")).json()
         await wait_until(lambda: _has_run(fleet, victim.pid, JOBS // 20), deadline=60)
@@ -55,5 +56,5 @@ async def _completed(http: Any, count: int) -> bool:
     return bool(pending == processing == 0 and completed == count)
 
 
-def _has_run(fleet: Any, pid: int, count: int) -> bool:
+def _has_run(fleet: Fleet, pid: int, count: int) -> bool:
     return sum(entry.pid == pid and entry.event == "end" for entry in fleet.ledger.read()) >= count

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+from fleet import Fleet
 from waiting import wait_until
 
 EACH = 1000
 
 
-async def test_exactly_the_committed_ones_run(fleet: Any) -> None:
+async def test_exactly_the_committed_ones_run(fleet: Fleet) -> None:
     """Of 2,000 dispatches joined by themselves or with .using, the committed ones run, and none before its commit."""
     committed: set[str] = set()
     turns = asyncio.Semaphore(50)
-    async with await fleet.serve(workers=8) as http:
+    async with fleet.serve(workers=8) as http:
 
         async def one(way: str, number: int) -> None:
             fails = number % 2 == 1
