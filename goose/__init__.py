@@ -1,6 +1,5 @@
 """Goose: an application kit for Python. Everything that an application imports from the kernel stands here."""
 
-from goose.container import Scope, current_scope
 from goose.declaration import Declaration, Lifetime, Named, declare
 from goose.errors import ConfigError, GooseError
 from goose.http.context import Context
@@ -11,6 +10,7 @@ from goose.http.route import Guard, delete, get, patch, post, put, route
 from goose.instance import Instance, Platform, api, worker
 from goose.kernel import Kernel
 from goose.module import Module
+from goose.scope import Scope, current_scope
 from goose.serving import running, start
 
 __all__ = [

@@ -5,116 +5,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import threading
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar, overload
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
-import anyio
 from dependency_injector import providers
 from dependency_injector.containers import DynamicContainer
 from typing_extensions import TypeForm
 
-from goose.declaration import Key, Lifetime, return_class, snake_case
+from goose.declaration import Key, snake_case
+from goose.disposal import finish, finish_async, is_async, is_plain
 from goose.errors import AmbiguousName, AsyncTransient, NeedsAwait, NotFound, OutsideScope
 from goose.graph import Dependency, Graph, Node, Sight, near
 from goose.module import Module
+from goose.scope import Scope, current_scope
 
-__all__ = ["Container", "DynamicContainer", "Resolver", "Scope", "View", "current_scope"]
+__all__ = ["Container", "DynamicContainer", "Resolver", "View"]
 
 T = TypeVar("T")
 
-ExitCallback = Callable[[BaseException | None], Awaitable[None] | None]
+Recipe: TypeAlias = Callable[[], Any]
+"""Calls a class or a factory with what it needs; what it gives has not been entered yet."""
 
-_current: ContextVar[Scope | None] = ContextVar("goose_scope", default=None)
-
-
-def current_scope() -> Scope | None:
-    """The scope of the request or job that runs here; also in its child tasks and threads."""
-    return _current.get()
-
-
-class Scope:
-    """The life of one request or one job attempt: what is scoped lives in it and is disposed at its end.
-
-    Entered with ``async with``. At the end the exit callbacks run in reverse order, each of them whatever the others
-    do; they get the error that ended the scope, or None. An error of theirs is raised unless the scope was ended by
-    one already.
-    """
-
-    __slots__ = ("_async_lock", "_exits", "_lock", "_token", "instances")
-
-    __goose_lifetime__: ClassVar[Lifetime] = "scoped"
-
-    def __init__(self) -> None:
-        self.instances: dict[Node, Any] = {}
-        self._exits: list[ExitCallback] = []
-        self._lock = threading.RLock()
-        self._async_lock: asyncio.Lock | None = None
-        self._token: Token[Scope | None] | None = None
-
-    def on_exit(self, callback: ExitCallback) -> None:
-        """Have ``callback`` called at the scope's end with the error that ended it, or None."""
-        self._exits.append(callback)
-
-    async def __aenter__(self) -> Self:
-        self._token = _current.set(self)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._exits:
-                await self.close(error)
-        finally:
-            if self._token is not None:
-                _current.reset(self._token)
-
-    async def close(self, error: BaseException | None = None) -> None:
-        """Run the exit callbacks; from the first error on shielded from the cancellation of the task around."""
-        failures: list[BaseException] = []
-        while self._exits and error is None:
-            error = await _end(self._exits.pop(), None)
-            failures += [error] if error is not None else []
-        if self._exits:
-            with anyio.CancelScope(shield=True):
-                while self._exits:
-                    failure = await _end(self._exits.pop(), error)
-                    failures += [failure] if failure is not None else []
-        if failures and failures[0] is error:
-            raise failures[0] if len(failures) == 1 else BaseExceptionGroup("the scope's end met errors", failures)
-
-    def take(self, node: Node, recipe: Callable[[], Any], finish: Callable[[Any, Scope], Any]) -> Any:
-        """The scope's instance of a node, built here where there is none yet."""
-        with self._lock:
-            if node not in self.instances:
-                self.instances[node] = finish(recipe(), self)
-            return self.instances[node]
-
-    async def take_async(self, node: Node, recipe: Callable[[], Any]) -> None:
-        """Have the instance of a node that async code builds."""
-        if node in self.instances:
-            return
-        if self._async_lock is None:
-            self._async_lock = asyncio.Lock()
-        async with self._async_lock:
-            if node not in self.instances:
-                self.instances[node] = await finish_async(recipe(), self, dispose=node.declaration.dispose)
-
-
-async def _end(callback: ExitCallback, error: BaseException | None) -> BaseException | None:
-    """Call one exit callback; what it raised of its own, or None."""
-    try:
-        ended = callback(error)
-        if ended is not None:
-            await ended
-    except BaseException as failure:  # noqa: BLE001 - the others have their turn first; close() raises it
-        return failure if failure is not error else None
-    return None
+_NONE: Final[providers.Provider[None]] = providers.Object(None)
 
 
 class Resolver(Generic[T]):
@@ -122,9 +34,7 @@ class Resolver(Generic[T]):
 
     __slots__ = ("_first", "_key", "_provider", "is_async")
 
-    def __init__(
-        self, key: str, provider: Callable[[], T], first: Iterable[tuple[Node, Callable[[], Any]]] = ()
-    ) -> None:
+    def __init__(self, key: str, provider: Callable[[], T], first: Iterable[tuple[Node, Recipe]] = ()) -> None:
         self._key = key
         self._provider = provider
         self._first = tuple(first)
@@ -140,18 +50,15 @@ class Resolver(Generic[T]):
         for node, _ in self._first:
             if node not in scope.instances:
                 raise NeedsAwait(self._key)
-        if _current.get() is scope:
+        if current_scope() is scope:
             return self._provider()
-        token = _current.set(scope)
-        try:
+        with scope.current():
             return self._provider()
-        finally:
-            _current.reset(token)
 
     async def build(self, scope: Scope) -> T:
         """The instance, awaiting first what async code builds."""
         for node, recipe in self._first:
-            await scope.take_async(node, recipe)
+            await scope.take_async(node, _maker_async(node, recipe))
         return self.get(scope)
 
 
@@ -228,7 +135,7 @@ class Container:
         self.root = Scope()
         """Holds the singletons' ends, and those of transients that no request or job asked for."""
         self._cells: dict[Node, Any] = {}
-        self._recipes: dict[Node, Callable[[], Any]] = {}
+        self._recipes: dict[Node, Recipe] = {}
         self._providers: dict[Node, providers.Provider[Any]] = {}
         self._async: dict[Node, tuple[Node, ...]] = {}
         self._containers: dict[Module, DynamicContainer] = {m: DynamicContainer() for m in graph.modules}
@@ -285,14 +192,14 @@ class Container:
         if declaration.lifetime == "singleton":
             self._keep(node, providers.ThreadSafeSingleton(self._singleton, node), ())
         elif declaration.lifetime == "scoped":
-            own = (node,) if _is_async(node) else ()
+            own = (node,) if is_async(declaration) else ()
             self._keep(node, providers.Callable(self._scoped(node, recipe)), (*awaited, *own))
-        elif _is_async(node):
+        elif is_async(declaration):
             raise AsyncTransient(str(node.module), str(node))
-        elif _needs_finish(node):
-            self._keep(node, providers.Callable(self._transient(node, recipe)), awaited)
-        else:
+        elif is_plain(declaration):
             self._keep(node, recipe, awaited)
+        else:
+            self._keep(node, providers.Callable(self._transient(node, recipe)), awaited)
 
     def _keep(self, node: Node, provider: providers.Provider[Any], awaited: Iterable[Node]) -> None:
         provider.disable_async_mode()
@@ -304,31 +211,23 @@ class Container:
             raise OutsideScope(str(node))
         return self._cells[node]
 
-    def _scoped(self, node: Node, recipe: Callable[[], Any]) -> Callable[[], Any]:
-        finish = _finisher(node)
-        if node.key.type is Scope:
-            return lambda: self._open_scope(node)
+    def _scoped(self, node: Node, recipe: Recipe) -> Callable[[], Any]:
+        make = _maker(node, recipe)
 
         def scoped() -> Any:
-            scope = _current.get()
+            scope = current_scope()
             if scope is None:
                 raise OutsideScope(str(node))
             try:
                 return scope.instances[node]
             except KeyError:
-                return scope.take(node, recipe, finish)
+                return scope.take(node, make)
 
         return scoped
 
-    def _open_scope(self, node: Node) -> Scope:
-        scope = _current.get()
-        if scope is None:
-            raise OutsideScope(str(node))
-        return scope
-
-    def _transient(self, node: Node, recipe: Callable[[], Any]) -> Callable[[], Any]:
-        finish = _finisher(node)
-        return lambda: finish(recipe(), _current.get() or self.root)
+    def _transient(self, node: Node, recipe: Recipe) -> Callable[[], Any]:
+        make = _maker(node, recipe)
+        return lambda: make(current_scope() or self.root)
 
     def _arguments(self, dependencies: Iterable[Dependency]) -> tuple[list[Any], dict[str, Any]]:
         args: list[Any] = []
@@ -344,7 +243,7 @@ class Container:
                 kwargs[parameter.name] = provider
         return args, kwargs
 
-    def _to_await(self, nodes: Iterable[Node]) -> list[tuple[Node, Callable[[], Any]]]:
+    def _to_await(self, nodes: Iterable[Node]) -> list[tuple[Node, Recipe]]:
         wanted = dict.fromkeys(first for node in nodes for first in self._async[node])
         return [(node, self._recipes[node]) for node in wanted]
 
@@ -358,114 +257,15 @@ class Container:
         container.set_provider(name, self._providers[node])
 
 
-_NONE: Final[providers.Provider[None]] = providers.Object(None)
+def _maker(node: Node, recipe: Recipe) -> Callable[[Scope], Any]:
+    """What makes the instance of a node in a scope, by plain calls."""
+    if node.key.type is Scope:
+        return lambda scope: scope
+    if is_plain(node.declaration):
+        return lambda _: recipe()
+    return lambda scope: finish(recipe(), scope, str(node), dispose=node.declaration.dispose)
 
 
-# --- from what a class or factory gave to what is injected, and its end
-
-
-def _unwrapped(source: Any) -> Any:
-    return inspect.unwrap(getattr(source, "func", source)) if not inspect.isclass(source) else source
-
-
-def _produced(node: Node) -> type | None:
-    source = node.declaration.source
-    return source if inspect.isclass(source) else return_class(source)
-
-
-def _is_async(node: Node) -> bool:
-    """Whether building a node needs an await, as far as can be told before it is built."""
-    source = _unwrapped(node.declaration.source)
-    if inspect.iscoroutinefunction(source) or inspect.isasyncgenfunction(source):
-        return True
-    produced = _produced(node)
-    return node.declaration.dispose and produced is not None and hasattr(produced, "__aenter__")
-
-
-def _needs_finish(node: Node) -> bool:
-    source = node.declaration.source
-    if not inspect.isclass(source):
-        return True
-    return node.declaration.dispose and any(hasattr(source, word) for word in ("__enter__", "aclose", "close"))
-
-
-def _finisher(node: Node) -> Callable[[Any, Scope], Any]:
-    if not _needs_finish(node):
-        return lambda made, _: made
-    dispose = node.declaration.dispose
-    return lambda made, scope: _finish(made, scope, str(node), dispose=dispose)
-
-
-def _finish(made: Any, scope: Scope, name: str, *, dispose: bool) -> Any:
-    """Turn what sync code gave into what is injected, and have the scope see to its end."""
-    if inspect.isgenerator(made):
-        value = next(made)
-        scope.on_exit(lambda error: _resume(made, error))
-        return value
-    if not dispose:
-        return made
-    kind = type(made)
-    if inspect.iscoroutine(made):
-        made.close()
-        raise NeedsAwait(name)
-    if hasattr(kind, "__aenter__"):
-        raise NeedsAwait(name)
-    if hasattr(kind, "__enter__"):
-        value = made.__enter__()
-        scope.on_exit(lambda error: _leave(made, error))
-        return value
-    _close_later(made, scope)
-    return made
-
-
-async def finish_async(made: Any, scope: Scope, *, dispose: bool = True) -> Any:
-    """The same where the code that built it, or what it gave, has to be awaited."""
-    if inspect.isasyncgen(made):
-        value = await anext(made)
-        scope.on_exit(lambda error: _resume_async(made, error))
-        return value
-    if inspect.iscoroutine(made):
-        made = await made
-    if dispose and hasattr(type(made), "__aenter__"):
-        value = await made.__aenter__()
-        scope.on_exit(lambda error: _leave_async(made, error))
-        return value
-    return _finish(made, scope, type(made).__name__, dispose=dispose)
-
-
-def _close_later(made: Any, scope: Scope) -> None:
-    for word in ("aclose", "close"):
-        close = getattr(made, word, None)
-        if callable(close) and hasattr(type(made), word):
-            scope.on_exit(lambda _, close=close: close())  # type: ignore[misc]
-            return
-
-
-def _resume(generator: Any, error: BaseException | None) -> None:
-    try:
-        if error is None:
-            next(generator)
-        else:
-            generator.throw(error)
-    except StopIteration:
-        return
-    generator.close()
-
-
-async def _resume_async(generator: Any, error: BaseException | None) -> None:
-    try:
-        if error is None:
-            await anext(generator)
-        else:
-            await generator.athrow(error)
-    except StopAsyncIteration:
-        return
-    await generator.aclose()
-
-
-def _leave(manager: Any, error: BaseException | None) -> None:
-    manager.__exit__(type(error) if error is not None else None, error, error.__traceback__ if error else None)
-
-
-async def _leave_async(manager: Any, error: BaseException | None) -> None:
-    await manager.__aexit__(type(error) if error is not None else None, error, error.__traceback__ if error else None)
+def _maker_async(node: Node, recipe: Recipe) -> Callable[[Scope], Awaitable[Any]]:
+    """The same where it has to be awaited."""
+    return lambda scope: finish_async(recipe(), scope, dispose=node.declaration.dispose)

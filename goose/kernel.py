@@ -12,12 +12,13 @@ from typing import Any, Final, TypeVar
 import anyio
 from typing_extensions import TypeForm
 
-from goose.container import Container, DynamicContainer, Scope, View
+from goose.container import Container, DynamicContainer, View
 from goose.declaration import Declaration, Key, declare
 from goose.errors import AmbiguousName, GooseError, NotFound, NotRunning, ShutdownErrors
 from goose.graph import Assembly, Declared, Graph, Node, near
 from goose.lifecycle import Lifecycle, Participant
 from goose.module import Module
+from goose.scope import Scope
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def app() -> Instance:
     """The application that ``[tool.goose] app`` names, else ``main:app``."""
-    from goose.commands.locate import application_name, load  # noqa: PLC0415 - not before coverage measures
+    from goose.commands.locate import application_name, load
 
     return load(application_name(None))
 
@@ -26,7 +26,7 @@ def app() -> Instance:
 @pytest.fixture
 def http(app: Instance) -> Iterator[AppTestClient]:
     """A client that has booted the application, without its background work."""
-    from goose.testing import AppTestClient  # noqa: PLC0415 - not before coverage measures
+    from goose.testing import AppTestClient
 
     with AppTestClient(app) as client:
         yield client

@@ -10,10 +10,11 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as HttpScope
 from typing_extensions import TypeForm
 
-from goose.container import Scope, View
+from goose.container import View
 from goose.http import reply
 from goose.http.binding import FORMS, JSON, limited, read_form, read_json, read_query, unsupported
 from goose.http.errors import HttpError, UnknownParameter
+from goose.scope import Scope
 
 T = TypeVar("T")
 

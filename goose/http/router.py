@@ -24,7 +24,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as HttpScope
 
-from goose.container import Resolver, Scope, View
+from goose.container import Resolver, View
 from goose.http.binding import too_large
 from goose.http.context import Context
 from goose.http.controller import Controller, routes_of
@@ -35,6 +35,7 @@ from goose.http.problems import Problems
 from goose.http.route import Guard, Route
 from goose.kernel import Kernel
 from goose.module import Module
+from goose.scope import Scope
 
 log = logging.getLogger("goose.http")
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 from goose import ApiPlatform, Context, Controller, Module, api, get, running, worker
 from goose.errors import HookFailed, NotRunning
 from goose.instance import Instance
 from goose.testing import AppTestClient
+from waiting import wait_until
 
 
 @dataclass

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 from goose import Module, running, worker
 from goose.errors import HookFailed, HookTimeout, NotRunning, ShutdownErrors
 from goose.kernel import Kernel
 from goose.lifecycle import RESTART_MAX
+from waiting import wait_until
 
 events: list[str] = []
 

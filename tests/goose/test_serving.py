@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from waiting import wait_until
 
 import goose
+from waiting import wait_until
 
 APP = Path(__file__).with_name("serving_app.py")
 

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 import goose
-from goose.container import Scope
 from goose.http.context import Context
 from goose.http.platform import ApiPlatform
+from goose.scope import Scope
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

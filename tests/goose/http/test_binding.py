@@ -9,10 +9,10 @@ import pytest
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
-from goose.container import Scope
 from goose.http.binding import MAX_FAULTS
 from goose.http.context import Context
 from goose.http.errors import HttpError
+from goose.scope import Scope
 
 Make = Callable[..., Context]
 JSON = {"Content-Type": "application/json"}

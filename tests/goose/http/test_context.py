@@ -7,9 +7,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from goose.container import Scope
 from goose.http.context import Context
 from goose.http.errors import UnknownParameter
+from goose.scope import Scope
 
 Make = Callable[..., Context]
 

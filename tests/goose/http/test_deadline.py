@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from waiting import wait_until
 
 from goose.http.deadline import Deadline, Deadlines
 from goose.http.errors import HandlerTimeout
+from waiting import wait_until
 
 
 async def forever() -> None:

@@ -13,9 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import NoMatchFound
-from waiting import wait_until
 
-from goose.container import Scope, current_scope
 from goose.declaration import declare
 from goose.http.context import Context
 from goose.http.controller import Controller
@@ -23,6 +21,8 @@ from goose.http.errors import DuplicateRoute, HttpError
 from goose.http.route import delete, get, post, put, route
 from goose.http.router import _Fate, _GivenUp
 from goose.kernel import Kernel
+from goose.scope import Scope, current_scope
+from waiting import wait_until
 
 UNEXPECTED = {
     "type": "about:blank",
