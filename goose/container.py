@@ -138,7 +138,7 @@ class Container:
         self._recipes: dict[Node, Recipe] = {}
         self._providers: dict[Node, providers.Provider[Any]] = {}
         self._async: dict[Node, tuple[Node, ...]] = {}
-        self._containers: dict[Module, DynamicContainer] = {m: DynamicContainer() for m in graph.modules}
+        self._containers: dict[Module, DynamicContainer] = {m: DynamicContainer() for m in graph.tree.modules}
         for node in graph.nodes:
             self._provide(node)
             self._hang(node)

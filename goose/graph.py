@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import get_protocol_members, is_protocol
@@ -36,7 +35,6 @@ from goose.errors import (
     FieldsNotInjected,
     GraphError,
     GraphErrors,
-    ImportCycle,
     InvalidDeclaration,
     LifetimeMismatch,
     MissingTypeHint,
@@ -47,18 +45,9 @@ from goose.errors import (
     UnresolvedHint,
 )
 from goose.module import Module
+from goose.tree import Assembly, Tree, listing
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Assembly:
-    """A root module with the modules plugged in beside it; what one instance brings to a kernel."""
-
-    root: type[Module] | Module
-    modules: Sequence[type[Module] | Module] = ()
-    implied: Sequence[type] = ()
-    """Classes that the platform has built with what the root module sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +114,6 @@ class Graph:
         overrides: Mapping[Any, Any] | None = None,
     ) -> None:
         self._faults: list[GraphError] = []
-        self._made: dict[type[Module], Module] = {}
-        self._everywhere: list[Module] = []
-        self._imports: dict[Module, tuple[Module, ...]] = {}
         self.nodes: list[Node] = []
         """Every node once; after the check in the order in which they can be built."""
         self._own: dict[Module, dict[Key, Node]] = {}
@@ -135,16 +121,13 @@ class Graph:
         self._exports: dict[Module, list[Key]] = {}
         self.sights: dict[Module, Sight] = {}
 
-        modules, roots = self._walk(assemblies)
+        self.tree: Final = Tree(assemblies, self._faults)
         self._raise_faults()
-        self.modules: Final[tuple[Module, ...]] = modules
-        """Every module once, imports before importers, roots last."""
-        self.roots: Final[tuple[Module, ...]] = roots
-        for module in self.modules:
+        for module in self.tree.modules:
             self._declare_all(module)
         self._builtins = self._declare_builtins(builtins)
         self._imply(assemblies)
-        for module in self.modules:
+        for module in self.tree.modules:
             self._look_around(module)
         self._override(overrides or {})
         for node in self.nodes:
@@ -157,12 +140,8 @@ class Graph:
 
     def declared(self, kind: type[T], below: Module | None = None) -> tuple[Declared[T], ...]:
         """Every class of a kind that a module declares; ``below`` keeps to what one root brings along."""
-        reachable = set(self.modules) if below is None else self._reachable(below)
+        reachable = self.tree.modules if below is None else self.tree.below(below)
         return tuple(found for found in self._classes if issubclass(found.cls, kind) and found.module in reachable)
-
-    def imported(self, module: Module) -> tuple[Module, ...]:
-        """The modules that a module imports."""
-        return self._imports[module]
 
     def own(self, module: Module) -> Mapping[Key, Node]:
         """What a module declares itself, builtins and listed classes aside."""
@@ -175,10 +154,6 @@ class Graph:
     def listed(self, module: Module) -> tuple[Declared[Any], ...]:
         """The classes of any kind that a module lists."""
         return tuple(found for found in self._classes if found.module is module and is_listed(found.cls))
-
-    def is_everywhere(self, module: Module) -> bool:
-        """Whether a module's exports are visible to all: it is global, or plugged in."""
-        return module in self._everywhere
 
     def arguments(self, module: Module, function: Any, skip: int, place: str) -> tuple[Dependency, ...]:
         """What a function's parameters after the first ``skip`` get, as a module sees it.
@@ -193,66 +168,11 @@ class Graph:
         _raise(fresh)
         return found
 
-    # --- modules
-
-    def _walk(self, assemblies: Sequence[Assembly]) -> tuple[tuple[Module, ...], tuple[Module, ...]]:
-        order: dict[Module, None] = {}
-        roots: list[Module] = []
-        for plugged in chain.from_iterable(assembly.modules for assembly in assemblies):
-            found = self._visit(plugged, order, (), "the modules plugged in")
-            self._everywhere += [found] if found is not None and found not in self._everywhere else []
-        for assembly in assemblies:
-            root = self._visit(assembly.root, order, (), "the application's root")
-            roots += [root] if root is not None else []
-        self._everywhere += [m for m in order if m.is_global and m not in self._everywhere]
-        return tuple(order), tuple(roots)
-
-    def _visit(self, given: Any, order: dict[Module, None], path: tuple[Module, ...], where: str) -> Module | None:
-        module = self._instance(given, where)
-        if module is None:
-            return None
-        if module in path:
-            cycle = [*path[path.index(module) :], module]
-            self._faults.append(ImportCycle([str(step) for step in cycle]))
-            return None
-        if module in order:
-            return module
-        imports = [self._visit(item, order, (*path, module), f"{module}.imports") for item in _listing(module.imports)]
-        self._imports[module] = tuple(found for found in imports if found is not None)
-        order[module] = None
-        return module
-
-    def _instance(self, given: Any, where: str) -> Module | None:
-        if isinstance(given, Module):
-            return given
-        if not (inspect.isclass(given) and issubclass(given, Module)):
-            fault = f"{where}: {given!r} is no module. Name a subclass of goose.Module, or an instance of one."
-            self._faults.append(InvalidDeclaration(fault))
-            return None
-        if given not in self._made:
-            try:
-                self._made[given] = given()
-            except TypeError as error:
-                fault = f"{where}: {given.__name__} cannot be made without arguments ({error}). Name an instance of it."
-                self._faults.append(InvalidDeclaration(fault))
-                return None
-        return self._made[given]
-
-    def _reachable(self, root: Module) -> set[Module]:
-        seen: set[Module] = set()
-        todo = [root, *self._everywhere]
-        while todo:
-            module = todo.pop()
-            if module not in seen:
-                seen.add(module)
-                todo += self._imports[module]
-        return seen
-
     # --- declarations
 
     def _declare_all(self, module: Module) -> None:
         self._own[module] = {}
-        for entry in _listing(module.declarations):
+        for entry in listing(module, "declarations", self._faults):
             if is_listed(entry):
                 self._list(entry, module)
             else:
@@ -260,7 +180,7 @@ class Graph:
                 if declaration is not None:
                     self._add(declaration, module)
                     self._remember(declaration, module)
-        self._exports[module] = [Key.of(export) for export in _listing(module.exports)]
+        self._exports[module] = [Key.of(export) for export in listing(module, "exports", self._faults)]
         for key in self._exports[module]:
             if key not in self._own[module]:
                 self._faults.append(ExportNotDeclared(str(module), str(key)))
@@ -300,13 +220,13 @@ class Graph:
         return node
 
     def _declare_builtins(self, builtins: Sequence[Declaration]) -> dict[Key, Node]:
-        found = {declaration.key: Node(declaration, self.roots[0]) for declaration in builtins}
+        found = {declaration.key: Node(declaration, self.tree.roots[0]) for declaration in builtins}
         self.nodes = [*found.values(), *self.nodes]
         return found
 
     def _imply(self, assemblies: Sequence[Assembly]) -> None:
-        wanted = [(root, cls) for a, root in zip(assemblies, self.roots, strict=True) for cls in a.implied]
-        wanted += [(root, cls) for root in self.roots for module in self.modules for cls in module.implied]
+        wanted = [(root, cls) for a, root in zip(assemblies, self.tree.roots, strict=True) for cls in a.implied]
+        wanted += [(root, cls) for root in self.tree.roots for module in self.tree.modules for cls in module.implied]
         wanted += [
             (found.module, cls) for found in self._classes for cls in getattr(found.cls, "__goose_implied__", tuple)()
         ]
@@ -320,13 +240,15 @@ class Graph:
 
     def _visible_modules(self, module: Module, key: Key) -> Iterator[Module]:
         yield module
-        for other in (*self._imports[module], *self._everywhere):
+        for other in (*self.tree.imports[module], *self.tree.everywhere):
             if key in self._exports[other]:
                 yield other
 
     def _look_around(self, module: Module) -> None:
         sight = self.sights[module] = Sight(module, dict(self._builtins))
-        others = [other for other in dict.fromkeys((*self._imports[module], *self._everywhere)) if other is not module]
+        others = [
+            other for other in dict.fromkeys((*self.tree.imports[module], *self.tree.everywhere)) if other is not module
+        ]
         seen = list(self._own[module].values())
         seen += [self._own[o][key] for o in others for key in self._exports[o] if key in self._own[o]]
         for node in seen:
@@ -400,11 +322,11 @@ class Graph:
         return Dependency(parameter, node)
 
     def _explain(self, module: Module, place: str, parameter: Parameter, key: Key) -> None:
-        owner = next((m for m in self.modules if key in self._own[m]), None)
+        owner = next((m for m in self.tree.modules if key in self._own[m]), None)
         if owner is not None:
             fault = DependencyNotVisible(
                 str(module), place, parameter.name, str(key), str(owner),
-                imported=owner in self._imports[module] or owner in self._everywhere,
+                imported=owner in self.tree.imports[module] or owner in self.tree.everywhere,
                 exported=key in self._exports[owner],
             )  # fmt: skip
             self._faults.append(fault)
@@ -472,10 +394,6 @@ def _scoped_path(node: Node | None) -> list[Node]:
         if tail:
             return [node, *tail]
     return []
-
-
-def _listing(entries: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(entries)
 
 
 def _place_name(node: Node) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from typing import Any, Protocol, TypeAlias
 
 from goose.errors import NotRunning
-from goose.graph import Assembly
 from goose.kernel import Kernel
 from goose.module import Module
+from goose.tree import Assembly
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -117,7 +117,7 @@ async def boot(
     kernel = Kernel([instance.assembly() for instance in instances], overrides)
     await kernel.boot(background=background)
     try:
-        for instance, root in zip(instances, kernel.graph.roots, strict=True):
+        for instance, root in zip(instances, kernel.graph.tree.roots, strict=True):
             instance.attach(kernel, root)
     except BaseException:
         await stop(instances, kernel)

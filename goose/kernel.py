@@ -15,10 +15,11 @@ from typing_extensions import TypeForm
 from goose.container import Container, DynamicContainer, View
 from goose.declaration import Declaration, Key, declare
 from goose.errors import AmbiguousName, GooseError, NotFound, NotRunning, ShutdownErrors
-from goose.graph import Assembly, Declared, Graph, Node, near
+from goose.graph import Declared, Graph, Node, near
 from goose.lifecycle import Lifecycle, Participant
 from goose.module import Module
 from goose.scope import Scope
+from goose.tree import Assembly
 
 T = TypeVar("T")
 
@@ -52,12 +53,12 @@ class Kernel:
     @property
     def modules(self) -> tuple[Module, ...]:
         """Every module, imports before importers, the roots last."""
-        return self.graph.modules
+        return self.graph.tree.modules
 
     @property
     def root(self) -> Module:
         """The root module of the first instance."""
-        return self.graph.roots[0]
+        return self.graph.tree.roots[0]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -188,7 +189,7 @@ class Kernel:
                     singletons.append(Participant(str(node), built))
                     behind[node.module] = len(singletons)
         for module in self.modules:
-            behind[module] = max([behind[module], *(behind[m] for m in self.graph.imported(module))])
+            behind[module] = max([behind[module], *(behind[m] for m in self.graph.tree.imports[module])])
         return _with_modules(singletons, behind)
 
     async def _dispose(self, error: BaseException | None) -> list[Exception]:
@@ -202,7 +203,7 @@ class Kernel:
         return []
 
     def _find(self, key: Key) -> Node:
-        for root in self.graph.roots:
+        for root in self.graph.tree.roots:
             node = self.graph.sights[root].nodes.get(key)
             if node is not None:
                 return node

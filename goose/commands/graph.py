@@ -36,7 +36,7 @@ class Entry:
 
 def as_text(graph: Graph) -> Iterator[str]:
     """A tree for each module, the root first."""
-    for number, module in enumerate(reversed(graph.modules)):
+    for number, module in enumerate(reversed(graph.tree.modules)):
         if number:
             yield ""
         yield f"{module}{_remark(graph, module)}"
@@ -50,13 +50,13 @@ def as_dot(graph: Graph) -> Iterator[str]:
     """One box for each module; an arrow to each module that it imports or injects from."""
     yield "digraph goose {"
     yield "  node [shape=record];"
-    for module in graph.modules:
+    for module in graph.tree.modules:
         label = "\\l".join(
             [f"{module}{_remark(graph, module)}", *(f"{e.name} ({e.kind})" for e in entries(graph, module))]
         )
         yield f'  "{_node(graph, module)}" [label="{_escaped(label)}\\l"];'
-    for module in graph.modules:
-        for other in graph.imported(module):
+    for module in graph.tree.modules:
+        for other in graph.tree.imports[module]:
             yield f'  "{_node(graph, module)}" -> "{_node(graph, other)}";'
         injected = {owner: None for e in entries(graph, module) for owner in e.owners if owner is not module}
         for other in injected:
@@ -78,29 +78,29 @@ def entries(graph: Graph, module: Module) -> Iterator[Entry]:
 
 
 def _lines(graph: Graph, module: Module) -> Iterator[str]:
-    if graph.imported(module):
-        yield f"imports {', '.join(map(str, graph.imported(module)))}"
+    if graph.tree.imports[module]:
+        yield f"imports {', '.join(map(str, graph.tree.imports[module]))}"
     shown = list(entries(graph, module))
     for entry in shown:
         needs = f" <- {', '.join(entry.injected)}" if entry.injected else ""
         yield f"{entry.name} ({entry.kind}){needs}"
     if graph.exported(module):
         yield f"exports {', '.join(map(str, graph.exported(module)))}"
-    if not shown and not graph.imported(module):
+    if not shown and not graph.tree.imports[module]:
         yield "declares nothing"
 
 
 def _remark(graph: Graph, module: Module) -> str:
-    if module in graph.roots:
+    if module in graph.tree.roots:
         return " (root)"
     if module.is_global:
         return " (global)"
-    return " (plugged in)" if graph.is_everywhere(module) else ""
+    return " (plugged in)" if module in graph.tree.everywhere else ""
 
 
 def _entry(graph: Graph, name: str, kind: str, dependencies: tuple[Dependency, ...]) -> Entry:
     nodes = [dependency.node for dependency in dependencies if dependency.node is not None]
-    own = {id(node) for module in graph.modules for node in graph.own(module).values()}
+    own = {id(node) for module in graph.tree.modules for node in graph.own(module).values()}
     return Entry(name, kind, tuple(map(str, nodes)), tuple(node.module for node in nodes if id(node) in own))
 
 
@@ -117,7 +117,7 @@ def _kind(cls: Any) -> str:
 
 def _node(graph: Graph, module: Module) -> str:
     """Its name, with a number where several modules are of one class."""
-    alike = [other for other in graph.modules if str(other) == str(module)]
+    alike = [other for other in graph.tree.modules if str(other) == str(module)]
     return str(module) if len(alike) == 1 else f"{module} {alike.index(module) + 1}"
 
 

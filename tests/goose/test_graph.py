@@ -28,7 +28,7 @@ from goose.errors import (
     UnknownOverride,
     UnresolvedHint,
 )
-from goose.graph import Assembly
+from goose.tree import Assembly
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -334,6 +334,10 @@ class NeedsArguments(Module):
 @pytest.mark.parametrize(
     ("root", "sentence"),
     [
+        (
+            type("OrdersModule", (Module,), {"declarations": AuditLog}),
+            "OrdersModule.declarations is AuditLog, not a sequence. Write (AuditLog,).",
+        ),
         (module("text"), "OrdersModule.declarations: 'text' is neither a class nor declare(...)."),
         (
             module(imports=(AuditLog,)),
