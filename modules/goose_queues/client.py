@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from weakref import WeakSet
 
 from goose.errors import NotRunning
 from goose.kernel import Kernel
@@ -25,16 +26,27 @@ from goose_queues.store import Store
 log = logging.getLogger("goose_queues.client")
 
 
+class OpenStores(WeakSet[Store]):
+    """The stores of the applications that run with one module; what its readiness check asks."""
+
+
 class Client:
     """The queue, as an application sees it."""
 
     def __init__(
-        self, store: Store, registry: Registry, settings: Settings, completions: Completions, kernel: Kernel
+        self,
+        store: Store,
+        registry: Registry,
+        settings: Settings,
+        completions: Completions,
+        open_stores: OpenStores,
+        kernel: Kernel,
     ) -> None:
         self._store = store
         self._registry = registry
         self._settings = settings
         self._kernel = kernel
+        self._open_stores = open_stores
         self._open = False
         self._known = _known_queues(registry, settings)
         """Queues that somebody is expected to serve, and those that have been spoken of as served by nobody."""
@@ -52,11 +64,13 @@ class Client:
     async def on_boot(self) -> None:
         """Open the store; from here on jobs can be dispatched."""
         await self._store.open()
+        self._open_stores.add(self._store)
         self._open = True
 
-    def on_shutdown(self) -> None:
+    async def on_shutdown(self) -> None:
         """Refuse whatever is dispatched from here on."""
         self._open = False
+        self._open_stores.discard(self._store)
 
     def dispatch(self, job: Job) -> PendingDispatch:
         """Begin the sentence that stores a job; it ends with ``await``, or with ``.send()`` in plain ``def`` code.

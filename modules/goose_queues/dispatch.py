@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 from goose_queues import payload, values
 from goose_queues.config import Settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session
 
-    AnySession = AsyncSession | Session | AsyncConnection | Connection
+    AnySession: TypeAlias = AsyncSession | Session | AsyncConnection | Connection
 
 META_LIMIT: Final = 8 * 1024
 """Bytes of JSON that ``meta`` may take."""

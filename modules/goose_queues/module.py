@@ -12,7 +12,7 @@ from goose.declaration import declare
 from goose.kernel import Kernel
 from goose.module import Module
 from goose_queues.backoff import Backoff
-from goose_queues.client import Client
+from goose_queues.client import Client, OpenStores
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
@@ -24,10 +24,13 @@ from goose_queues.prepared import prepare
 from goose_queues.registry import Registry
 from goose_queues.runner import Runner
 from goose_queues.store import Store
+from goose_queues.stores.sql.migrate import owned_tables
 from goose_queues.stores.sql.store import SqlStore
 from goose_queues.supervisor import Supervisor, Workload
 from goose_queues.values import UNSET, Duration, Unset
 from goose_sql import Database
+from goose_sql.module import DatabaseCommands
+from goose_sql.tables import Tables
 
 DEFAULT_URL: Final = "sqlite:///goose.db"
 """Where jobs are kept if neither the module, the environment nor the application names a database."""
@@ -64,6 +67,7 @@ class QueuesModule(Module):
         ConfigError: Options are wrong; all of them are named.
     """
 
+    imports = (DatabaseCommands,)
     is_global = True
     commands = "goose_queues.commands:queue"
 
@@ -92,10 +96,12 @@ class QueuesModule(Module):
     ) -> None:
         options = {name: value for name, value in locals().items() if name in Settings.model_fields}
         self.settings: Final = _settings({name: value for name, value in options.items() if value is not UNSET})
+        self._open: Final = OpenStores()
         self.implied = self.settings.middleware
         self.declarations = (
             declare(Settings, value=self.settings),
             declare(Workload, value=Workload()),
+            declare(OpenStores, value=self._open),
             Clock,
             Completions,
             declare(Store, factory=open_store),
@@ -105,6 +111,15 @@ class QueuesModule(Module):
             Supervisor,
         )
         self.exports = (Client, Supervisor)
+
+    async def check(self) -> None:
+        """Readiness: the store answers."""
+        for store in list(self._open):
+            await store.check()
+
+    def tables_to_migrate(self) -> Tables:
+        """The queue's tables, for ``goose db``."""
+        return owned_tables(url=self.settings.url, otherwise=DEFAULT_URL)
 
     async def drain(self, kernel: Kernel) -> DrainReport:
         """Run what is due, here and now; what ``AppTestClient.drain`` calls."""

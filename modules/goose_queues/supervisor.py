@@ -65,7 +65,7 @@ class Supervisor:
         self._settings = settings
         self._heartbeat = Heartbeat(store, settings.stale_job_timeout)
         self._settler = Settler(store, self._heartbeat, completions, self.wake)
-        self._maintenance = Maintenance(store, settings, self.wake)
+        self.maintenance: Final = Maintenance(store, settings, self.wake)
         self._solitude = Solitude(settings.stale_job_timeout)
         self.identity: Final = str(uuid.uuid4())
         """Of this process in the store: new with each boot, never a host name or a pid."""
@@ -94,7 +94,7 @@ class Supervisor:
             self._unsubscribe = self.store.subscribe(self._hints.heard)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._maintenance.run(), name="goose-maintenance")
+                group.create_task(self.maintenance.run(), name="goose-maintenance")
                 for worker in self.workers:
                     group.create_task(worker.run(), name=f"goose-worker-{worker.queue}")
         except BaseExceptionGroup as group_error:

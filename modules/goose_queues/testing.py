@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from goose.kernel import Kernel
 from goose_queues import payload
-from goose_queues.client import Client
+from goose_queues.client import Client, OpenStores
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
@@ -42,7 +42,12 @@ class FakeQueue(Client):
         self._anything = _Anything(())
         self._loose = _Loose()
         super().__init__(
-            cast("Store", self._shelf), self._anything, Settings(), Completions(), cast("Kernel", self._loose)
+            cast("Store", self._shelf),
+            self._anything,
+            Settings(),
+            Completions(),
+            OpenStores(),
+            cast("Kernel", self._loose),
         )
         self._open = True
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_apps import Boot, MakeApp
 
 import goose
 from goose import Instance, Kernel, Module
 from goose_queues import QueuesModule
+from queue_apps import Boot, MakeApp
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from queue_apps import Boot
 
 from goose_queues import Client, Job, JobContext, JobNotFound, QueueStats, StoreUnavailable
 from goose_queues.testing import drain
+from queue_apps import Boot
 
 
 class Square(Job, queue="sums"):

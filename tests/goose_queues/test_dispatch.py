@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from queue_apps import Boot, MakeApp
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import goose
@@ -32,6 +31,7 @@ from goose_queues.record import JobRecord
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import drain
 from goose_sql import Database
+from queue_apps import Boot, MakeApp
 
 
 class SendEmail(Job, queue="emails", priority=10, max_retries=5, timeout=60):

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from waiting import wait_until
 
 from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.record import ClaimedJob
 from goose_queues.store import Store
+from waiting import wait_until
 
 LEASE = 0.3
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
-from queue_apps import Boot
-from waiting import wait_until
 
 from goose import Kernel
 from goose_queues import Client, Job, JobContext, StoreUnavailable
@@ -18,6 +16,8 @@ from goose_queues.record import Claim, Claimed, Settlement
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import drain
 from goose_sql import Database
+from queue_apps import Boot
+from waiting import wait_until
 
 
 @dataclass
