@@ -7,14 +7,17 @@ from goose.errors import ConfigError, GooseError
 __all__ = [
     "ConfigError",
     "DuplicateJobName",
+    "ForeignSession",
     "HandlerExited",
     "HookFailed",
     "InvalidName",
     "InvalidQueueName",
     "JobCancelled",
+    "JobExists",
     "JobFailed",
     "JobNotFound",
     "JobTimeout",
+    "LayoutMismatch",
     "PayloadError",
     "PayloadMismatch",
     "PayloadTooLarge",
@@ -22,6 +25,7 @@ __all__ = [
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",
+    "WouldDeadlock",
 ]
 
 
@@ -33,6 +37,57 @@ class StoreUnavailable(QueueError):
     """The store did not answer. Nothing is known to be stored; trying again later is right."""
 
     status_code = 503
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        """With its password masked."""
+        self.reason = reason
+        super().__init__(f"the queue's store {url} is not available: {reason}")
+
+
+class LayoutMismatch(QueueError):
+    """The queue's tables are missing, or of a version that this process cannot work with."""
+
+    def __init__(self, url: str, found: int | None, known: int, oldest: int | None = None) -> None:
+        self.url = url
+        self.found = found
+        """The version of the tables; None where there are none."""
+        self.known = known
+        """The version that this process was written for."""
+        self.oldest = oldest
+        """The oldest version whose code can work with the tables."""
+        super().__init__(_layout_fault(url, found, known))
+
+
+class JobExists(QueueError):
+    """A job of this id is stored already; nothing was stored."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(f"{url} has a job of this id already: every dispatch makes a new id, so it was sent twice")
+
+
+class ForeignSession(QueueError):
+    """A dispatch was to join a session whose data is in another database than the queue's."""
+
+    def __init__(self, session_url: str, queue_url: str) -> None:
+        self.session_url = session_url
+        self.queue_url = queue_url
+        super().__init__(
+            f"the session is on {session_url} and the queue on {queue_url}: one transaction cannot hold both. "
+            "Dispatch without using(): the job is then sent right after the session's commit."
+        )
+
+
+class WouldDeadlock(QueueError):
+    """A dispatch on its own, by a task that holds the write lock of the queue's own SQLite file."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"using(None) would wait for ever: this task has a transaction open that holds the write lock of {url}. "
+            "Commit it first, or dispatch without using(None) to join it."
+        )
 
 
 class InvalidQueueName(QueueError, ValueError):
@@ -177,9 +232,20 @@ class WorkerDied(QueueError):
         super().__init__(message)
 
 
+def _layout_fault(url: str, found: int | None, known: int) -> str:
+    if found is None:
+        return f"{url} has no tables for the queue. Run: goose db migrate"
+    if found < known:
+        return f"{url} has the queue's tables in version {found}, this process needs {known}. Run: goose db migrate"
+    return (
+        f"{url} has the queue's tables in version {found}, this process knows them up to {known}: "
+        "goose db migrate was run by a newer goose-framework. Update this process."
+    )
+
+
 def _shown(value: object) -> str:
     shown = ascii(value[:100] if isinstance(value, str) else type(value).__name__)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."  # noqa: PLR2004 - a line's width
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 def _grouped(number: int) -> str:

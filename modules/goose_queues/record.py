@@ -154,6 +154,9 @@ class Claim:
     """Seconds from the store's now until the claim lapses unless extended."""
     worker: str
     """The claiming process: a UUID per process start."""
+    slots: int | None = None
+    """How many of the jobs start at once; the others wait in the worker, and if it dies no death is counted for them
+    until ``Store.extend`` has said otherwise. None: all start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Store(Protocol):
 
         A hint, given after the commit, from any thread; it may come too often or not at all.
         """
+        ...
 
     def joinable(self) -> object | None:
         """The transaction of the current scope or task that a dispatch made here and now belongs to.
@@ -48,21 +49,34 @@ class Store(Protocol):
 
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases, attempt + 1."""
+        ...
 
-    def extend(self, tokens: Mapping[str, str], lease: float) -> frozenset[str]:
-        """Renew the leases of these jobs (id to token); return the ids whose lease was lost. Blocks; any thread."""
+    def extend(
+        self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
+    ) -> frozenset[str]:
+        """Renew the leases of these jobs (id to token); return the ids whose lease was lost. Blocks; any thread.
+
+        If this worker dies, a death is counted for each job, but not for those in ``blameless``: jobs that it has not
+        started, and threads that a shutdown leaves behind.
+        """
+        ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """Write outcomes in one transaction; return the ids whose lease was lost, for which nothing was written."""
+        ...
 
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs with an expired lease back, at most ``limit`` of them, each fenced by the lease that was seen."""
+        ...
 
     async def prune(self, retention: float, limit: int) -> int:
         """Delete at most ``limit`` jobs that finished more than ``retention`` seconds ago; return how many."""
+        ...
 
     async def get(self, job_id: str) -> JobRecord | None:
         """One job, whole; None where there is none of that id, whatever the text."""
+        ...
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts of every queue that has a row."""
+        ...

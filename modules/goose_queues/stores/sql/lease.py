@@ -1,0 +1,133 @@
+"""Keeping leases alive, and taking jobs back from workers that have died."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, or_, select, update
+
+from goose_queues.record import ErrorRecord, Rescued
+from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.fence import NO_LEASE, held, holders
+from goose_queues.stores.sql.moment import span
+from goose_queues.stores.sql.rows import error_text
+from goose_queues.stores.sql.statement import Layout, Statement
+from goose_queues.stores.sql.tables import FAILED, PROCESSING, READY, word
+
+
+def extend(
+    connection: Connection,
+    layout: Layout,
+    now: int,
+    tokens: Mapping[str, str],
+    lease: float,
+    blameless: frozenset[str],
+) -> frozenset[str]:
+    """Let the leases end ``lease`` seconds from ``now``; return the ids that the caller has lost."""
+    end = now + span(lease)
+    rows: list[dict[str, Any]] = [
+        {"of_id": job_id, "of_token": token, "lease_end": end, "excused": int(job_id in blameless)}
+        for job_id, token in tokens.items()
+    ]
+    if _extending(layout).run_many(connection, rows) == len(rows):
+        return frozenset()
+    return frozenset(tokens) - {row["of_id"] for row in holders(connection, layout, rows)}
+
+
+def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_deaths: int) -> Rescued:
+    """Give back up to ``limit`` jobs whose lease has ended, the longest dead first.
+
+    A job that has now died too often comes back ``doomed``: whoever claims it runs ``on_failure`` alone. One that
+    kills its workers even there is failed here, when it has had as many deaths again.
+    """
+    expired = _expired(layout).rows(connection, {"now": now, "most": limit})
+    rows = [
+        row for row in (_rescued(job, now, max_deaths) for job in expired) if _rescuing(layout).run(connection, row)
+    ]
+    failed = [row for row in rows if row["new_state"] == FAILED]
+    counts.apply(connection, layout, Counter((row["queue"], FAILED) for row in failed))
+    doomed = sum(1 for row in rows if row["newly_doomed"])
+    return Rescued(
+        returned=len(rows) - len(failed) - doomed,
+        failed=len(failed) + doomed,
+        queues=frozenset(row["queue"] for row in rows if row["new_state"] == READY),
+    )
+
+
+def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
+    """What one expired job becomes: the parameters of its update."""
+    job_id, queue, token, lease_until, deaths, blameless, doomed = job
+    died = (deaths if isinstance(deaths, int) else 0) + (0 if blameless else 1)
+    over = bool(doomed) and died >= 2 * max_deaths
+    newly_doomed = not doomed and not blameless and died >= max_deaths
+    error = ErrorRecord("WorkerDied", f"worker died {died} times", "") if newly_doomed else None
+    return {
+        "of_id": job_id,
+        "of_token": token,
+        "of_lease": lease_until,
+        "queue": queue,
+        "newly_doomed": newly_doomed,
+        "new_state": FAILED if over else READY,
+        "new_deaths": died,
+        "refunded": int(bool(blameless) and not doomed),
+        "now_doomed": int(bool(doomed) or newly_doomed),
+        "new_error": None if error is None else error_text(error),
+        "ended": now if over else None,
+    }
+
+
+@lru_cache(maxsize=16)
+def _extending(layout: Layout) -> Statement:
+    return layout.prepare(
+        update(layout.tables.jobs)
+        .where(*held(layout))
+        .values(lease_until=bindparam("lease_end"), blameless=bindparam("excused"))
+    )
+
+
+@lru_cache(maxsize=16)
+def _expired(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(
+            jobs.c.id,
+            jobs.c.queue,
+            jobs.c.token,
+            jobs.c.lease_until,
+            jobs.c.deaths,
+            jobs.c.blameless,
+            jobs.c.doomed,
+        )
+        .where(
+            jobs.c.state == word(PROCESSING),
+            or_(jobs.c.lease_until <= bindparam("now"), jobs.c.lease_until.is_(None)),
+        )
+        .order_by(jobs.c.lease_until)
+        .limit(bindparam("most"))
+    )
+
+
+@lru_cache(maxsize=16)
+def _rescuing(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        update(jobs)
+        .where(
+            jobs.c.id == bindparam("of_id"),
+            jobs.c.state == word(PROCESSING),
+            jobs.c.token.is_not_distinct_from(bindparam("of_token")),
+            jobs.c.lease_until.is_not_distinct_from(bindparam("of_lease")),
+        )
+        .values(
+            state=bindparam("new_state"),
+            deaths=bindparam("new_deaths"),
+            attempts=jobs.c.attempts - bindparam("refunded"),
+            doomed=bindparam("now_doomed"),
+            error=func.coalesce(bindparam("new_error"), jobs.c.error),
+            finished_at=bindparam("ended"),
+            **NO_LEASE,
+        )
+    )

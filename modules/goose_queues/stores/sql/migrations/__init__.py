@@ -1,0 +1,5 @@
+"""The queue's tables, step by step: Alembic's versions, run by ``goose db migrate`` and at boot on SQLite.
+
+Every step only adds, so that workers of the version before go on while it runs; each writes into the ``layout`` table
+which version it has made and the oldest one whose code can still work with it.
+"""

@@ -1,0 +1,201 @@
+"""Looking: one job, and the counts of every queue. Nothing here takes a lock; each look sees one moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
+
+from goose_queues.record import JobRecord, QueueStats
+from goose_queues.stores.sql.moment import shown_or_none
+from goose_queues.stores.sql.rows import RECORD, job_record
+from goose_queues.stores.sql.statement import Layout, Statement
+from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, PROCESSING, READY, SCHEDULED, WAITING, word
+
+_ID_LENGTH: Final = 36
+_ABOVE_ALL: Final = 2**62
+_EVERY: Final[ColumnElement[Any]] = literal_column("*")
+_ONE: Final[ColumnElement[int]] = literal_column("1")
+
+
+def get(connection: Connection, layout: Layout, job_id: str) -> JobRecord | None:
+    """One job; None for any text that is no id of one."""
+    if len(job_id) > _ID_LENGTH or not job_id.isascii():
+        return None
+    rows = _job(layout).rows(connection, {"of_id": job_id})
+    return job_record(rows[0]) if rows else None
+
+
+def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueStats]:
+    """Counts of every queue that has a row."""
+    resting: dict[str, dict[str, int]] = defaultdict(dict)
+    for queue, state, jobs in _at_rest(layout).rows(connection, {}):
+        resting[queue][state] = jobs
+    moving: dict[str, _Moving] = defaultdict(_Moving)
+    for queue in ready_queues(connection, layout):
+        moving[queue] = _ready(connection, layout, queue)
+    for queue, jobs in _processing(layout).rows(connection, {}):
+        moving[queue].processing = jobs
+    for queue in [queue for queue, states in resting.items() if states.get(SCHEDULED)]:
+        late, oldest = _late(layout).rows(connection, {"of_queue": queue, "now": now})[0]
+        moving[queue].late = late
+        moving[queue].see(oldest)
+    return {queue: _shown(moving[queue], resting.get(queue, {})) for queue in sorted({*moving, *resting}, key=str)}
+
+
+def ready_queues(connection: Connection, layout: Layout) -> list[str]:
+    """Every queue that has something to claim, found by leaping from queue to queue in the index."""
+    queues: list[str] = []
+    rows = _first_queue(layout).rows(connection, {})
+    while rows:
+        queues.append(rows[0][0])
+        rows = _next_queue(layout).rows(connection, {"after": queues[-1]})
+    return queues
+
+
+def soonest(connection: Connection, layout: Layout) -> dict[str, int]:
+    """When the earliest job of each queue that is not due yet will be."""
+    found: dict[str, int] = {}
+    for (queue,) in _scheduled_queues(layout).rows(connection, {}):
+        due = next_scheduled(connection, layout, queue)
+        if due is not None:
+            found[queue] = due
+    return found
+
+
+def next_scheduled(connection: Connection, layout: Layout, queue: str) -> int | None:
+    """When the earliest job of a queue that is not due yet will be; text that a hand wrote there sorts last."""
+    rows = _next_scheduled(layout).rows(connection, {"of_queue": queue})
+    return int(rows[0][0]) if rows and isinstance(rows[0][0], int | float) else None
+
+
+@dataclass(slots=True)
+class _Moving:
+    """The jobs of one queue that are on their way, as they are found."""
+
+    ready: int = 0
+    processing: int = 0
+    late: int = 0
+    """Scheduled, but due by now: the next claim makes them ready."""
+    oldest: int | None = None
+
+    def see(self, due: object) -> None:
+        if isinstance(due, int) and (self.oldest is None or due < self.oldest):
+            self.oldest = due
+
+
+def _ready(connection: Connection, layout: Layout, queue: str) -> _Moving:
+    """Count the jobs that are ready, and look at the first of each priority: due times are in order inside one only."""
+    moving = _Moving(ready=_ready_jobs(layout).rows(connection, {"of_queue": queue})[0][0])
+    below: object = _ABOVE_ALL
+    while isinstance(below, int | float):
+        rows = _front(layout).rows(connection, {"of_queue": queue, "below": below})
+        below, due = rows[0] if rows else (None, None)
+        moving.see(due)
+    return moving
+
+
+def _shown(moving: _Moving, resting: Mapping[str, int]) -> QueueStats:
+    scheduled = resting.get(SCHEDULED, 0) - moving.late + resting.get(WAITING, 0)
+    return QueueStats(
+        pending=moving.ready + moving.late,
+        scheduled=max(scheduled, 0),
+        processing=moving.processing,
+        completed=max(resting.get(COMPLETED, 0), 0),
+        failed=max(resting.get(FAILED, 0), 0),
+        cancelled=max(resting.get(CANCELLED, 0), 0),
+        oldest_pending_at=shown_or_none(moving.oldest),
+    )
+
+
+@lru_cache(maxsize=16)
+def _job(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(select(*(jobs.c[name] for name in RECORD)).where(jobs.c.id == bindparam("of_id")))
+
+
+@lru_cache(maxsize=16)
+def _at_rest(layout: Layout) -> Statement:
+    counts = layout.tables.counts
+    return layout.prepare(select(counts.c.queue, counts.c.state, counts.c.jobs))
+
+
+@lru_cache(maxsize=16)
+def _first_queue(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(select(jobs.c.queue).where(jobs.c.state == word(READY)).order_by(jobs.c.queue).limit(_ONE))
+
+
+@lru_cache(maxsize=16)
+def _next_queue(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.queue)
+        .where(jobs.c.state == word(READY), jobs.c.queue > bindparam("after"))
+        .order_by(jobs.c.queue)
+        .limit(_ONE)
+    )
+
+
+@lru_cache(maxsize=16)
+def _ready_jobs(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(func.count(_EVERY)).where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
+    )
+
+
+@lru_cache(maxsize=16)
+def _front(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.priority, jobs.c.due_at)
+        .where(
+            jobs.c.state == word(READY),
+            jobs.c.queue == bindparam("of_queue"),
+            jobs.c.priority < bindparam("below"),
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.due_at)
+        .limit(_ONE)
+    )
+
+
+@lru_cache(maxsize=16)
+def _processing(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.queue, func.count(_EVERY)).where(jobs.c.state == word(PROCESSING)).group_by(jobs.c.queue)
+    )
+
+
+@lru_cache(maxsize=16)
+def _late(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(func.count(_EVERY), func.min(jobs.c.due_at)).where(
+            jobs.c.state == word(SCHEDULED),
+            jobs.c.queue == bindparam("of_queue"),
+            jobs.c.due_at <= bindparam("now"),
+        )
+    )
+
+
+@lru_cache(maxsize=16)
+def _scheduled_queues(layout: Layout) -> Statement:
+    counts = layout.tables.counts
+    return layout.prepare(select(counts.c.queue).where(counts.c.state == word(SCHEDULED)))
+
+
+@lru_cache(maxsize=16)
+def _next_scheduled(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.due_at)
+        .where(jobs.c.state == word(SCHEDULED), jobs.c.queue == bindparam("of_queue"))
+        .order_by(jobs.c.due_at)
+        .limit(_ONE)
+    )

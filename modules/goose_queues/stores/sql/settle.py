@@ -1,0 +1,179 @@
+"""Writing outcomes: one transaction for many jobs, each change fenced by the job's token."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, bindparam, func, literal_column, update
+
+from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.fence import NO_LEASE, held, holders
+from goose_queues.stores.sql.moment import span, stored
+from goose_queues.stores.sql.rows import error_text, plain
+from goose_queues.stores.sql.statement import Layout, Statement
+from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, READY, SCHEDULED
+
+_Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a pack of settlements."""
+
+    lost: frozenset[str]
+    """Jobs whose lease was no longer the caller's; nothing was written for them."""
+    queues: frozenset[str]
+    """Queues that have something to claim thereby, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    """The rows that one statement updates."""
+
+    statement: Statement
+    rows: list[_Row]
+
+
+def settle(connection: Connection, layout: Layout, now: int, settlements: Sequence[Settlement]) -> Settled:
+    """Write all outcomes whose holder still holds."""
+    finished = _Pack(_finishing(layout), [])
+    again = _Pack(_returning(layout), [])
+    for settlement in settlements:
+        row = _row(settlement.claimed, settlement.outcome, now)
+        (again if "due" in row else finished).rows.append(row)
+    done = [row for pack in (finished, again) for row in _write(connection, layout, pack)]
+    counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in done if _rests(row)))
+    written = {row["of_id"] for row in done}
+    return Settled(
+        lost=frozenset(settlement.claimed.id for settlement in settlements) - written,
+        queues=frozenset(row["queue"] for row in done if "due" in row),
+    )
+
+
+def _write(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
+    """Update the rows; return those that were still held.
+
+    Nearly always all of them are, which one number tells. Where not, the savepoint undoes them, and they are looked at
+    one by one.
+    """
+    if not pack.rows:
+        return []
+    rows = pack.rows
+    connection.exec_driver_sql("SAVEPOINT settling")
+    if pack.statement.run_many(connection, rows) != len(rows):
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT settling")
+        rows = holders(connection, layout, rows)
+        pack.statement.run_many(connection, rows)
+    connection.exec_driver_sql("RELEASE SAVEPOINT settling")
+    return rows
+
+
+def _rests(row: _Row) -> bool:
+    return bool(row["new_state"] != READY)
+
+
+def _row(claimed: ClaimedJob, outcome: Outcome, now: int) -> _Row:
+    """The parameters of the update that writes one outcome."""
+    match outcome:
+        case Completed(result, note):
+            return _finish(claimed, COMPLETED, now, result=result, note=note)
+        case Failed(error, note):
+            return _finish(claimed, FAILED, now, failed=1, error=error_text(error), note=note)
+        case Cancelled(reason):
+            return _finish(claimed, CANCELLED, now, note=reason)
+        case Retry(delay, error, note):
+            return _again(claimed, now, now + span(delay), failed=1, error=error_text(error), note=note)
+        case Snoozed(delay, until):
+            due = now + span(delay or 0) if until is None else stored(until)
+            return _again(claimed, now, due, refunded=1)
+        case Released():
+            return _again(claimed, now, None, refunded=1)
+
+
+def _finish(
+    claimed: ClaimedJob,
+    state: str,
+    now: int,
+    *,
+    failed: int = 0,
+    error: str | None = None,
+    result: str | None = None,
+    note: str | None = None,
+) -> _Row:
+    return {
+        "of_id": claimed.id,
+        "of_token": claimed.token,
+        "queue": claimed.queue,
+        "new_state": state,
+        "now": now,
+        "failed": failed,
+        "new_error": error,
+        "new_result": plain(result),
+        "new_note": plain(note),
+    }
+
+
+def _again(
+    claimed: ClaimedJob,
+    now: int,
+    due: int | None,
+    *,
+    failed: int = 0,
+    refunded: int = 0,
+    error: str | None = None,
+    note: str | None = None,
+) -> _Row:
+    """``due`` None: it stays due since when it was, and so comes before what was dispatched after it."""
+    return {
+        "of_id": claimed.id,
+        "of_token": claimed.token,
+        "queue": claimed.queue,
+        "new_state": READY if due is None or due <= now else SCHEDULED,
+        "due": due,
+        "failed": failed,
+        "refunded": refunded,
+        "new_error": error,
+        "new_note": plain(note),
+    }
+
+
+@lru_cache(maxsize=16)
+def _finishing(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        update(jobs)
+        .where(*held(layout))
+        .values(
+            state=bindparam("new_state"),
+            finished_at=bindparam("now"),
+            # The failure of a doomed job was counted when it was doomed: as a death.
+            failures=jobs.c.failures + bindparam("failed") * (literal_column("1") - jobs.c.doomed),
+            error=func.coalesce(bindparam("new_error"), jobs.c.error),
+            result=bindparam("new_result"),
+            note=bindparam("new_note"),
+            **NO_LEASE,
+        )
+    )
+
+
+@lru_cache(maxsize=16)
+def _returning(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        update(jobs)
+        .where(*held(layout))
+        .values(
+            state=bindparam("new_state"),
+            due_at=func.coalesce(bindparam("due"), jobs.c.due_at),
+            attempts=jobs.c.attempts - bindparam("refunded") * (literal_column("1") - jobs.c.doomed),
+            failures=jobs.c.failures + bindparam("failed") * (literal_column("1") - jobs.c.doomed),
+            error=func.coalesce(bindparam("new_error"), jobs.c.error),
+            note=func.coalesce(bindparam("new_note"), jobs.c.note),
+            **NO_LEASE,
+        )
+    )

@@ -1,0 +1,75 @@
+"""Statements of SQLAlchemy Core, compiled once, whose text goes to the driver's own connection.
+
+A queue runs the same few statements all day: through Core each costs 20 microseconds, through the driver 2 (measured,
+see ``docs/decisions/0003-stored-layout.md``). Every operation of this store runs its statements through here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from sqlalchemy import ClauseElement, Connection, Dialect
+
+from goose_queues.stores.sql.tables import Tables
+
+Values: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The tables together with the dialect that statements are compiled for; one per store."""
+
+    tables: Tables
+    dialect: Dialect
+
+    def prepare(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> Statement:
+        """Compile once; ``columns`` are those that an INSERT fills."""
+        return Statement(statement, self.dialect, columns)
+
+
+class Statement:
+    """One compiled statement; its parameters are the ones that it names."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=None if columns is None else list(columns))
+        self.text = str(compiled)
+        """What the driver gets."""
+        names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+        constants = {name: value for name, value in (compiled.params or {}).items() if type(value) is int}
+        self._arrange = _arranged(names, constants)
+
+    def run(self, connection: Connection, values: Values) -> int:
+        """Execute once; return how many rows of the table were touched."""
+        return int(self._cursor(connection, self._arrange(values)).rowcount)
+
+    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
+        """Execute once; return what it selects or returns."""
+        rows: list[tuple[Any, ...]] = self._cursor(connection, self._arrange(values)).fetchall()
+        return rows
+
+    def run_many(self, connection: Connection, rows: Sequence[Values]) -> int:
+        """Execute for every row, in one go; return how many rows of the table were touched in all."""
+        if len(rows) <= 1:
+            return self.run(connection, rows[0]) if rows else 0
+        arranged = [self._arrange(row) for row in rows]
+        raw = connection.connection.driver_connection
+        if isinstance(raw, sqlite3.Connection):
+            return raw.executemany(self.text, arranged).rowcount
+        return connection.exec_driver_sql(self.text, arranged).rowcount
+
+    def _cursor(self, connection: Connection, parameters: tuple[object, ...]) -> Any:
+        raw = connection.connection.driver_connection
+        if isinstance(raw, sqlite3.Connection):
+            return raw.execute(self.text, parameters)
+        return connection.exec_driver_sql(self.text, parameters)
+
+
+def _arranged(names: Sequence[str], constants: Values) -> Callable[[Values], tuple[object, ...]]:
+    """A function from named values to the tuple that the driver wants; Core has some constants of its own."""
+    if len(names) > 1 and not constants:
+        return itemgetter(*names)
+    return lambda values: tuple(constants[name] if name in constants else values[name] for name in names)

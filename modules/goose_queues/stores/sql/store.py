@@ -1,0 +1,292 @@
+"""SqlStore: the queue's store on a SQL database, which is a ``goose_sql.Database``.
+
+Made by ``module``. Every method hands one plain function of this folder to the database, as one transaction, or to a
+transaction that the caller has open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
+
+from goose_queues.clock import Clock
+from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
+from goose_queues.record import Claim, Claimed, JobRecord, NewJob, QueueStats, Rescued, Settlement
+from goose_queues.stores.sql import counts, migrate
+from goose_queues.stores.sql.claim import claim_on_sqlite
+from goose_queues.stores.sql.insert import insert
+from goose_queues.stores.sql.lease import extend, rescue
+from goose_queues.stores.sql.moment import stored
+from goose_queues.stores.sql.prune import prune
+from goose_queues.stores.sql.read import get, stats
+from goose_queues.stores.sql.settle import settle
+from goose_queues.stores.sql.statement import Layout
+from goose_queues.stores.sql.tables import queue_tables
+from goose_queues.stores.sql.version import VERSION, version_of
+from goose_queues.stores.sql.wakeup import Wakeup
+from goose_sql import Database, Unit, open_units, unit_of
+from goose_sql.errors import DatabaseClosed, DatabaseUnavailable
+from goose_sql.urls import masked
+
+log = logging.getLogger("goose_queues.store")
+
+
+class SqlStore:
+    """The ``Store`` protocol over a ``Database``.
+
+    Args:
+        database: Where the jobs are.
+        clock: Its offset is added to the database's own time.
+        owns_database: Whether the store opens and closes the database, or somebody else does.
+        auto_migrate: Make and upgrade the tables when the store is opened, instead of refusing.
+        prefix: What the names of the tables begin with.
+
+    Raises:
+        ConfigError: The database is of a kind that the queue does not know, or ``prefix`` is no identifier.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        owns_database: bool,
+        auto_migrate: bool,
+        prefix: str = "goose_",
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._owns_database = owns_database
+        self._auto_migrate = auto_migrate
+        self._layout = Layout(queue_tables(prefix), _dialect(database))
+        self._wakeup = Wakeup(database, self._layout)
+        self._sending: set[asyncio.Task[None]] = set()
+        """Dispatches on their way after the commit of a transaction on another database."""
+
+    async def open(self) -> None:
+        """Connect, make the tables where they are missing and that is wanted, and watch for news.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+            LayoutMismatch: The tables are missing, too old or too new.
+        """
+        with self._faults():
+            if self._owns_database:
+                await self._database.open()
+            try:
+                await self._check_layout()
+            except BaseException:
+                if self._owns_database:
+                    await self._database.close()
+                raise
+        self._wakeup.open()
+
+    async def close(self) -> None:
+        """Send what still waits for being sent, and let go of everything."""
+        await self._wakeup.close()
+        if self._sending:
+            await asyncio.wait(self._sending)
+        if self._owns_database:
+            await self._database.close()
+
+    async def check(self) -> None:
+        """Return when the database answers."""
+        with self._faults():
+            await self._database.check()
+
+    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Tell ``listener`` of queues that may have something new; return what ends that."""
+        return self._wakeup.subscribe(listener)
+
+    def joinable(self) -> Unit | None:
+        """The innermost open transaction on the queue's database, else the innermost on another."""
+        open_ones = [unit for unit in reversed(open_units()) if unit.in_transaction]
+        return next((unit for unit in open_ones if unit.is_on(self._database)), open_ones[0] if open_ones else None)
+
+    def join(self, session: object) -> Unit | None:
+        """The transaction of a session that the caller names; None stands for none at all.
+
+        Raises:
+            TypeError: It is no session and no connection.
+            ForeignSession: Its data is in another database.
+            WouldDeadlock: None, by a task that holds the write lock itself.
+        """
+        if session is None:
+            self._refuse_own_lock()
+            return None
+        if not isinstance(session, AsyncSession | Session | AsyncConnection | Connection):
+            raise TypeError(
+                f"using() takes an AsyncSession, a Session, an AsyncConnection, a Connection or None, "
+                f"not {type(session).__name__}"
+            )
+        unit = unit_of(session)
+        if not unit.is_on(self._database):
+            raise ForeignSession(_url_of(session), self._database.url)
+        return unit
+
+    async def insert(self, jobs: Sequence[NewJob], *, within: object | None = None) -> None:
+        """Store all jobs or none, in a transaction of their own or as a part of ``within``."""
+        operation = partial(self._insert, jobs)
+        if not isinstance(within, Unit):
+            with self._faults():
+                await self._database.write(operation)
+            self._wakeup.tell(_queues(jobs))
+        elif within.is_on(self._database):
+            with self._faults():
+                await within.run(operation)
+            within.after_commit(partial(self._wakeup.tell, _queues(jobs)))
+        else:
+            within.after_commit(partial(self._send_later, asyncio.get_running_loop(), jobs))
+
+    def insert_blocking(self, jobs: Sequence[NewJob], *, within: object) -> None:
+        """Store all jobs or none as a part of a transaction of blocking code, in its own thread."""
+        if not isinstance(within, Unit):
+            raise TypeError(f"insert_blocking() takes what join() has returned, not {type(within).__name__}")
+        with self._faults():
+            within.run_blocking(partial(self._insert, jobs))
+        within.after_commit(partial(self._wakeup.tell, _queues(jobs)))
+
+    async def claim(self, claim: Claim) -> Claimed:
+        """Take due jobs of one queue under new leases."""
+        with self._faults():
+            return await self._database.write(lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
+
+    def extend(
+        self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
+    ) -> frozenset[str]:
+        """Renew leases, before whatever else waits to be written."""
+        if not tokens:
+            return frozenset()
+
+        def operation(connection: Connection) -> frozenset[str]:
+            return extend(connection, self._layout, self._now(), tokens, lease, blameless)
+
+        with self._faults():
+            return self._database.write_blocking(operation, urgent=True, timeout=lease)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """Write outcomes in one transaction."""
+        if not settlements:
+            return frozenset()
+        with self._faults():
+            settled = await self._database.write(lambda it: settle(it, self._layout, self._now(), settlements))
+        self._wakeup.tell(settled.queues)
+        return settled.lost
+
+    async def rescue(self, limit: int, max_deaths: int) -> Rescued:
+        """Give jobs of dead workers back."""
+        with self._faults():
+            rescued = await self._database.write(lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
+        self._wakeup.tell(rescued.queues)
+        return rescued
+
+    async def prune(self, retention: float, limit: int) -> int:
+        """Delete old finished jobs; with the last chunk, look whether the counts are still right."""
+        with self._faults():
+            deleted = await self._database.write(lambda it: prune(it, self._layout, self._now(), retention, limit))
+            if deleted < limit:
+                await self._correct_counts()
+        return deleted
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """One job, whole."""
+        with self._faults():
+            return await self._database.read(lambda it: get(it, self._layout, job_id))
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        """Counts of every queue."""
+        with self._faults():
+            return await self._database.read(lambda it: stats(it, self._layout, self._now()))
+
+    def _now(self) -> int:
+        """The time of a statement, taken while its transaction is open: SQLite's clock is this machine's."""
+        return stored(self._clock.now())
+
+    def _insert(self, jobs: Sequence[NewJob], connection: Connection) -> None:
+        try:
+            insert(connection, self._layout, self._now(), jobs)
+        except (sqlite3.IntegrityError, IntegrityError) as error:
+            raise JobExists(self._database.url) from error
+
+    async def _check_layout(self) -> None:
+        found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+        if self._auto_migrate and (found is None or not found.is_current):
+            await migrate.upgrade(self._database, self._layout.tables)
+            found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+        if found is None:
+            raise LayoutMismatch(self._database.url, None, VERSION)
+        if not found.is_workable:
+            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+
+    async def _correct_counts(self) -> None:
+        drift = await self._database.read(lambda it: counts.drift(it, self._layout))
+        if drift:
+            log.warning("The jobs table was changed from outside: counts corrected", extra={"moves": dict(drift)})
+            await self._database.write(lambda it: counts.apply(it, self._layout, drift))
+
+    def _refuse_own_lock(self) -> None:
+        if any(unit.is_on(self._database) and unit.holds_write_lock for unit in open_units()):
+            raise WouldDeadlock(self._database.url)
+
+    def _send_later(self, loop: asyncio.AbstractEventLoop, jobs: Sequence[NewJob]) -> None:
+        """After the commit on another database; in whatever thread that was."""
+        try:
+            loop.call_soon_threadsafe(self._send_now, jobs)
+        except RuntimeError as error:
+            _lost(jobs, error)
+
+    def _send_now(self, jobs: Sequence[NewJob]) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(jobs))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, jobs: Sequence[NewJob]) -> None:
+        try:
+            await self.insert(jobs)
+        except Exception as error:  # noqa: BLE001 - nobody awaits this: the log has it
+            _lost(jobs, error)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Errors of the database as the queue's own."""
+        try:
+            yield
+        except DatabaseUnavailable as error:
+            raise StoreUnavailable(error.url, error.reason) from error
+        except DatabaseClosed as error:
+            raise StoreUnavailable(self._database.url, "it is not open.") from error
+        except (sqlite3.OperationalError, OperationalError) as error:
+            raise StoreUnavailable(self._database.url, f"{error}.") from error
+
+
+def _dialect(database: Database) -> Dialect:
+    if database.dialect != "sqlite":
+        raise ConfigError(f"{database.url}: the queue is kept on SQLite only. Write sqlite:///file.db.")
+    return SQLiteDialect_pysqlite()
+
+
+def _queues(jobs: Sequence[NewJob]) -> frozenset[str]:
+    return frozenset(job.queue for job in jobs)
+
+
+def _lost(jobs: Sequence[NewJob], error: Exception) -> None:
+    log.error(
+        "Jobs are lost: the transaction that dispatched them was committed, but they could not be stored after it",
+        exc_info=error,
+        extra={"jobs": [job.id for job in jobs], "names": sorted({job.name for job in jobs})},
+    )
+
+
+def _url_of(session: AsyncSession | Session | AsyncConnection | Connection) -> str:
+    bind = session.get_bind() if isinstance(session, AsyncSession | Session) else session
+    return masked(bind.engine.url)

@@ -1,0 +1,56 @@
+"""The tables: their names, and that the migrations make just what the statements are built from."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, create_engine
+
+from goose_queues.errors import ConfigError
+from goose_queues.stores.sql.store import SqlStore
+from goose_queues.stores.sql.tables import queue_tables
+
+from .conftest import Hand
+
+INDEXES = "select name, sql from sqlite_master where type = 'index' and sql > '' order by name"
+
+
+@pytest.mark.parametrize("prefix", ["", "Goose_", "1goose_", "goose-", "goose_; drop table x", "g" * 33, "gänse_"])
+def test_a_prefix_that_is_no_identifier_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        queue_tables(prefix)
+    assert str(caught.value) == f"prefix={prefix!r}: use lower-case letters, digits and _, at most 32, no digit first"
+
+
+def test_a_schema_that_is_no_identifier_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        queue_tables(schema="a.b")
+    assert str(caught.value) == "schema='a.b': use lower-case letters, digits and _, at most 32, no digit first"
+
+
+def test_the_tables_can_be_a_part_of_a_projects_own_metadata() -> None:
+    metadata = MetaData()
+    queue_tables("mine_", "queue", metadata)
+    assert sorted(metadata.tables) == ["queue.mine_counts", "queue.mine_jobs", "queue.mine_layout"]
+
+
+async def test_the_migrations_make_what_the_metadata_says(store: SqlStore, hand: Hand) -> None:
+    def difference(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(
+            connection,
+            opts={"compare_type": True, "include_name": lambda name, kind, _: kind != "table" or name in ours},
+        )
+        return list(compare_metadata(context, tables.metadata))
+
+    tables = queue_tables()
+    ours = set(tables.metadata.tables)
+    assert await store._database.read(difference) == []
+
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        tables.metadata.create_all(connection)
+        wanted = connection.exec_driver_sql(INDEXES)
+        indexes = dict(tuple(row) for row in wanted)
+    engine.dispose()
+    assert dict(hand(INDEXES)) == indexes

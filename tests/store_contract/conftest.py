@@ -1,0 +1,43 @@
+"""Fixtures of the conformance suite: every test runs once on each store in ``places``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from goose_queues.clock import Clock
+from goose_queues.errors import StoreUnavailable
+from goose_queues.store import Store
+from store_contract.places import PLACES, Place, is_required
+
+
+@pytest.fixture(params=list(PLACES))
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    name: str = request.param
+    async with PLACES[name](tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+async def store(place: Place, request: pytest.FixtureRequest) -> Store:
+    try:
+        return await place.open()
+    except StoreUnavailable as error:
+        name = request.node.callspec.params["place"]
+        if is_required(name):
+            raise
+        pytest.skip(f"{name} is not here: {error}")
+
+
+@pytest.fixture
+async def other(place: Place, store: Store) -> Store:
+    """A second process on the same place."""
+    return await place.open()
+
+
+@pytest.fixture
+def clock(place: Place) -> Clock:
+    """The time of every store here: moved by its offset, never waited for."""
+    return place.clock

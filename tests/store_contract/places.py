@@ -1,0 +1,59 @@
+"""The stores that the suite runs on. One entry each: how a fresh, empty place is made and how a process opens it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from goose_queues.clock import Clock
+from goose_queues.store import Store
+from goose_queues.stores.sql.store import SqlStore
+from goose_sql import Database
+
+
+class Place:
+    """Somewhere that keeps jobs; each store opened here stands for a process of its own, with one clock for all."""
+
+    def __init__(self, make: Callable[[Clock], Store]) -> None:
+        self.clock = Clock()
+        self._make = make
+        self._open = AsyncExitStack()
+
+    async def open(self) -> Store:
+        store = self._make(self.clock)
+        await store.open()
+        self._open.push_async_callback(store.close)
+        return store
+
+    async def close(self) -> None:
+        await self._open.aclose()
+
+
+@asynccontextmanager
+async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
+    url = f"sqlite:///{folder / 'queue.db'}"
+    place = Place(lambda clock: SqlStore(Database(url), clock, owns_database=True, auto_migrate=True))
+    try:
+        yield place
+    finally:
+        await place.close()
+
+
+PLACES: dict[str, Callable[[Path], AbstractAsyncContextManager[Place]]] = {
+    "sqlite": on_sqlite,
+}
+
+
+def is_required(name: str) -> bool:
+    """Whether a store that is not at hand fails the run: the CI names those in GOOSE_TEST_REQUIRE."""
+    return name in os.environ.get("GOOSE_TEST_REQUIRE", "").split(",")
+
+
+_numbers = itertools.count()
+
+
+def a_worker() -> str:
+    return f"worker-{next(_numbers)}"
