@@ -9,6 +9,8 @@ from goose_sql.errors import (
     MissingDriver,
     SqlError,
 )
+from goose_sql.module import DatabaseCommands, SqlModule
+from goose_sql.tables import Tables
 from goose_sql.units import Unit, open_units, unit_of
 
 __all__ = [
@@ -16,9 +18,12 @@ __all__ = [
     "Database",
     "DatabaseBusy",
     "DatabaseClosed",
+    "DatabaseCommands",
     "DatabaseUnavailable",
     "MissingDriver",
     "SqlError",
+    "SqlModule",
+    "Tables",
     "Unit",
     "open_units",
     "unit_of",

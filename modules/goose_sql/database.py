@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from goose.container import Scope
+from goose.scope import Scope
 from goose_sql.calls import Operation
 from goose_sql.errors import BadUrl, DatabaseClosed
 from goose_sql.on_server import OnServer
@@ -60,6 +60,10 @@ class Backend(Protocol):
 
     async def read(self, operation: Operation[T]) -> T:
         """Run an operation that only reads."""
+        ...
+
+    async def alter(self, operation: Operation[T]) -> T:
+        """Run a change of the layout, under a lock that keeps others from doing so."""
         ...
 
     def change_counter(self) -> ChangeCounter:
@@ -141,7 +145,11 @@ class Database:
         """
         if self._backend is None:
             backend = self._new_backend()
-            await backend.open()
+            try:
+                await backend.open()
+            except BaseException:
+                await backend.close()
+                raise
             self._backend = backend
 
     async def close(self) -> None:
@@ -217,6 +225,17 @@ class Database:
         All its statements see one moment of a SQLite file. It returns values, not open results.
         """
         return await self._open.read(operation)
+
+    async def alter(self, operation: Operation[T]) -> T:
+        """Run a function that changes tables, as one transaction, one process at a time.
+
+        On SQLite foreign keys are not enforced while it runs, as a table that is made anew would take along what refers
+        to it; they are checked before the commit.
+
+        Raises:
+            MigrationFailed: It left rows that refer to nothing.
+        """
+        return await self._open.alter(operation)
 
     def change_counter(self) -> ChangeCounter:
         """SQLite: ask it whether anything was committed to the file, by any process, since it was asked last.

@@ -16,6 +16,8 @@ __all__ = [
     "MigrationFailed",
     "MissingDriver",
     "MissingMigrations",
+    "NewerDatabase",
+    "NoDatabase",
     "NotYourTransaction",
     "PendingMigrations",
     "SqlError",
@@ -108,6 +110,17 @@ class DatabaseBusy(DatabaseUnavailable):
         return DatabaseBusy, (self.url, self.waited)
 
 
+class NoDatabase(SqlError):
+    """A module has tables, and the application no database to put them in."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(module)
+        self.module = module
+
+    def __str__(self) -> str:
+        return f"{self.module} has tables, but the application has no database: add a SqlModule to it."
+
+
 class NotYourTransaction(SqlError):
     """Code that was lent a connection tried to end the transaction that it stands in."""
 
@@ -163,6 +176,22 @@ class MigrationFailed(SqlError):
         return f"Migrating {self.module} failed: {self.reason}"
 
 
+class NewerDatabase(SqlError):
+    """A database was migrated by code that is newer than this process."""
+
+    def __init__(self, module: str, url: str, version: str) -> None:
+        super().__init__(module, url, version)
+        self.module = module
+        self.url = url
+        self.version = version
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url} has version {self.version} of {self.module}, which this code does not know. "
+            "It was migrated by newer code: update this process."
+        )
+
+
 class PendingMigrations(SqlError):
     """Tables are missing or older than the code."""
 
@@ -172,7 +201,8 @@ class PendingMigrations(SqlError):
         self.url = url
 
     def __str__(self) -> str:
-        return f"{self.url} lacks migrations of {', '.join(self.modules)}. Run: goose db migrate"
+        lack = "lack" if " and " in self.url else "lacks"
+        return f"{self.url} {lack} migrations of {', '.join(self.modules)}. Run: goose db migrate"
 
 
 class UnknownModule(SqlError):

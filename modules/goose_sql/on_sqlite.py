@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 import weakref
 from concurrent.futures import wait
+from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from goose_sql.calls import Operation, awaited, waited
 from goose_sql.driver import TurnConnection
-from goose_sql.errors import DatabaseBusy
+from goose_sql.errors import DatabaseBusy, MigrationFailed
 from goose_sql.faults import explained
+from goose_sql.lent import lent
 from goose_sql.readers import ChangeCounter, Readers
 from goose_sql.sessions import to_its_end
 from goose_sql.sqlite import SqliteFile, Synchronous
@@ -88,6 +91,10 @@ class OnSqlite:
         self._readers.submit(call)
         return await future
 
+    async def alter(self, operation: Operation[T]) -> T:
+        """Run a change of the layout on a connection of its own."""
+        return await to_its_end(asyncio.to_thread(self._alter, operation))
+
     def change_counter(self) -> ChangeCounter:
         """A new counter on a connection of its own."""
         counter = ChangeCounter(self._file, self._url)
@@ -100,6 +107,17 @@ class OnSqlite:
         if self._folder is not None:
             self._folder.cleanup()
 
+    def _alter(self, operation: Operation[T]) -> T:
+        if not self._turnstile.enter_blocking(self._file.busy_timeout):
+            raise DatabaseBusy(self._url, self._file.busy_timeout)
+        try:
+            with closing(self._file.connect()) as raw:
+                return _altered(raw, operation)
+        except Exception as error:
+            raise self._explain(error) from error
+        finally:
+            self._turnstile.leave()
+
     def _join(self) -> None:
         self._writer.join()
         self._readers.join()
@@ -111,3 +129,25 @@ class OnSqlite:
 
     def _explain(self, error: BaseException) -> BaseException:
         return explained(self.address, error)
+
+
+def _altered(raw: sqlite3.Connection, operation: Operation[T]) -> T:
+    raw.execute("PRAGMA foreign_keys=OFF")
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        before = _dangling(raw)
+        with lent(raw) as connection:
+            result = operation(connection)
+        if lost := _dangling(raw) - before:
+            table, _, parent, _ = min(lost, key=str)
+            raise MigrationFailed(f"table {table}", f"rows refer to what is not in {parent}.")
+        raw.execute("COMMIT")
+    finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+    return result
+
+
+def _dangling(raw: sqlite3.Connection) -> set[tuple[str, int | None, str, int]]:
+    """Rows that refer to nothing: their table and id, and where they refer to."""
+    return set(raw.execute("PRAGMA foreign_key_check"))

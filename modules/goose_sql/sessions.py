@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from goose.container import Scope
+from goose.scope import Scope
 from goose_sql.units import UnitSession, open_in_scope, opened_here, unit_of
+
+T = TypeVar("T")
 
 
 def new_session(engine: AsyncEngine) -> AsyncSession:
@@ -72,7 +74,7 @@ async def _end(subject: AsyncSession | AsyncConnection, error: BaseException | N
         await subject.close()
 
 
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Do some work whole, even when the task around is cancelled meanwhile; then let the cancellation through.
 
     A commit that is torn off in the middle would leave its connection checked out, or the caller in doubt.
@@ -89,4 +91,4 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:
             cancelled.add_note(f"and while ending the transaction: {failure}")
         raise cancelled
-    task.result()
+    return task.result()

@@ -121,13 +121,13 @@ def primary_code(error: BaseException) -> int | None:
     return code & 0xFF if isinstance(code, int) else None
 
 
-def on_network(path: Path) -> bool:
+def on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Whether a file lies on a network file system, as far as this system tells."""
     try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    kinds = {Path(point): kind for point, kind in (line.split(" ")[1:3] for line in mounts if line.count(" ") > 1)}
+    kinds = {Path(point): kind for point, kind in (line.split(" ")[1:3] for line in lines if line.count(" ") > 1)}
     home = next((folder for folder in path.parents if folder in kinds), None)
     return home is not None and kinds[home] in _NETWORK
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from goose.container import Scope, current_scope
+from goose.scope import Scope, current_scope
 from goose_sql.commits import after_commit_of
 from goose_sql.errors import WrongColour
 from goose_sql.joining import join_async, join_here

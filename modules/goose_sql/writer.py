@@ -79,6 +79,8 @@ class Writer:
     # --- everything below runs in the writer's thread
 
     def _run(self) -> None:
+        # From here on the future cannot be cancelled: whoever opens may well be.
+        self._opened.set_running_or_notify_cancel()
         try:
             self._file.prepare()
             raw = self._file.connect()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from waiting import wait_until
 
 from goose_sql import Database, DatabaseClosed, DatabaseUnavailable
 from goose_sql.errors import SqliteOnly
 from goose_sql.on_server import OnServer
 from goose_sql.urls import Address
+from waiting import wait_until
 
 
 async def test_one_moment(database: Database, eggs: Any) -> None:

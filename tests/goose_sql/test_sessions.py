@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from waiting import wait_until
 
 from goose import Scope
 from goose_sql import Database, open_units
+from waiting import wait_until
 
 
 def checked_out(database: Database) -> int:

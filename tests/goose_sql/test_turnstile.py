@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from waiting import wait_until
 
 from goose_sql.turnstile import Turnstile, turnstile_of
+from waiting import wait_until
 
 
 def waiting_in(turnstile: Turnstile) -> int:

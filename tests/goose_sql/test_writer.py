@@ -13,10 +13,10 @@ from sqlalchemy import insert, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from waiting import wait_until
 
 from goose_sql import Database, DatabaseBusy, DatabaseClosed, DatabaseUnavailable
 from goose_sql.errors import NotYourTransaction
+from waiting import wait_until
 
 
 class Pause:
@@ -321,7 +321,7 @@ async def test_race_with_close(path: Path, eggs: Any) -> None:
     for _ in range(10):
         database = Database(f"sqlite:///{path}")
         await database.open()
-        await database.write(lambda connection: eggs.metadata.create_all(connection))
+        await database.write(eggs.metadata.create_all)
         stored = await database.read(eggs.count)
         backend = database._open
         outcomes: list[str] = []
@@ -382,6 +382,20 @@ async def test_cannot_open(tmp_path: Path) -> None:
     assert str(other.value) == (
         f"The database sqlite:///{tmp_path}/text.db is not available: file is not a database. Is this the right file?"
     )
+
+
+async def test_cancelled_while_it_opens(path: Path) -> None:
+    """An opening that is cancelled leaves no thread and no file of a private database behind."""
+    for url in (f"sqlite:///{path}", "sqlite://"):
+        database = Database(url)
+        for _ in range(10):
+            task = asyncio.create_task(database.open())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not database.is_open
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("goose-sql")]
 
 
 async def test_read_only(database: Database, eggs: Any) -> None:
