@@ -93,5 +93,5 @@ def contend(benchmark: Benchmark) -> None:
             figures = benchmark.contestants[chosen.contestant](Trial(size=chosen.size, folder=Path(folder)))
         except BenchmarkError as error:
             sys.exit(f"{benchmark.name}, {chosen.contestant}: {error}")
-    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures.setdefault("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     print(json.dumps(figures), flush=True)

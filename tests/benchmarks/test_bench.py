@@ -7,38 +7,58 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+CONTESTS = {
+    "drain": ["goose", "huey", "raw"],
+    "dispatch_alone": ["goose", "huey", "raw"],
+    "dispatch_together": ["goose", "huey", "huey threads", "raw"],
+    "dispatch_many": ["goose", "raw"],
+    "latency": ["goose", "huey", "raw"],
+    "web": ["goose", "starlette"],
+    "boot": ["goose"],
+    "importing": ["goose", "goose_queues", "starlette+pydantic"],
+}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``make bench`` with these arguments."""
     command = [sys.executable, "-m", "tests.benchmarks.run", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_every_contestant_of_every_benchmark_reports_figures(tmp_path: Path) -> None:
-    """One round with twenty jobs each ends without a missing job and has a median for every contestant."""
-    done = bench("--quick", "--size", "20", "--folder", str(tmp_path), "--json", str(tmp_path / "figures.json"))
+@pytest.mark.parametrize("name", CONTESTS)
+def test_every_contestant_does_all_its_work_and_has_figures(name: str, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    done = bench(name, "--quick", "--size", "20", "--folder", str(tmp_path), "--json", str(figures))
     assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "figures.json").read_text())
-    assert [result["benchmark"] for result in results] == [
-        "drain",
-        "dispatch_alone",
-        "dispatch_together",
-        "dispatch_many",
-        "latency",
-        "web",
-        "boot",
-        "importing",
-    ]
-    for result in results:
-        for contestant, medians in result["medians"].items():
-            for metric, value in medians.items():
-                assert value is not None, (result["benchmark"], contestant, metric)
+    (result,) = json.loads(figures.read_text())
+    assert list(result["medians"]) == CONTESTS[name]
+    assert all(value > 0 for medians in result["medians"].values() for value in medians.values())
+
+
+@pytest.mark.parametrize(
+    ("handled", "sentence"),
+    [
+        ([0, 1], "2 of 3 jobs ran: 1 are missing"),
+        ([0, 1, 1], "2 of 3 jobs ran: 1 are missing"),
+        ([0, 1, 2, 2], "1 of 3 jobs ran more than once"),
+    ],
+)
+def test_a_job_that_is_missed_or_runs_twice_spoils_the_run(handled: list[int], sentence: str) -> None:
+    """``verify`` raises in the contestant's process, which then has no figures and an exit code that is not 0."""
+    script = (
+        "from tests.benchmarks.measure import Counter\n"
+        "counter = Counter(3)\n"
+        f"for number in {handled}: counter(number)\n"
+        "counter.verify()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"tests.benchmarks.contest.BenchmarkError: {sentence}"
 
 
 def test_an_unknown_benchmark_is_refused_by_name() -> None:
-    """A name that is none ends with the names that there are."""
     done = bench("drian")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (

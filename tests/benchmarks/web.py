@@ -41,12 +41,14 @@ def _serve_and_load(module: str, requests: int) -> Figures:
         try:
             port = _port(server)
             _load(port, WARM_UP)
-            before = _processor_seconds(server.pid)
+            process = psutil.Process(server.pid)
+            before = _processor_seconds(process)
             seconds = _load(port, requests)
-            processor = _processor_seconds(server.pid) - before
+            processor = _processor_seconds(process) - before
+            memory = process.memory_info().rss / 2**20
         finally:
             server.terminate()
-    return {"rate": requests / seconds, "server_ms": processor / requests * 1000}
+    return {"rate": requests / seconds, "server_ms": processor / requests * 1000, "memory": memory}
 
 
 def _port(server: subprocess.Popen[str]) -> int:
@@ -106,8 +108,8 @@ def _is_end(received: bytes, total: int, length: int) -> bool:
     return total < length or received.endswith(_ANSWER[-20:])
 
 
-def _processor_seconds(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
+def _processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
     return float(times.user + times.system)
 
 
