@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev ## the whole suite; PYTEST_ARGS="-k worker" narrows
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, pyright and the import contracts
-	@PATH="$(abspath $(VENV))/bin:$$PATH" && ruff check && ruff format --check && mypy && pyright && lint-imports --no-logo
+	@PATH="$(abspath $(VENV))/bin:$$PATH" && ruff check && ruff format --check && mypy && (cd examples/orders && mypy --config-file ../../pyproject.toml main.py demo.py app tests) && pyright && lint-imports --no-logo
 
 docs: $(VENV)/.installed-dev ## run every snippet of the documentation
 	@$(PY) -m pytest tests/docs README.md docs $(PYTEST_ARGS)

@@ -101,7 +101,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     say("SIGTERM -> the server finished what was running and ended with exit code 0")
 
 
-def wait_for(condition: Callable[[], T], what: str) -> T:
+def wait_for(condition: Callable[[], T | None], what: str) -> T:
     """The condition's value as soon as it is true."""
     deadline = time.monotonic() + DEADLINE
     while not (found := condition()):
