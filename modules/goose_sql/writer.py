@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.engine import Connection
@@ -91,7 +92,10 @@ class Writer:
         transaction = _Transaction(raw, self._explain)
         try:
             while group := self._next_group():
-                self._write(raw, transaction, group)
+                try:
+                    self._write(raw, transaction, group)
+                except BaseException as error:  # noqa: BLE001 - a failing disk must not end the thread
+                    _fail(group, partial(self._explain, error))
                 deliver_all(group)
                 # Not kept until the next group comes: an error holds on to the frames of its caller.
                 del group
@@ -123,7 +127,7 @@ class Writer:
     def _write(self, raw: sqlite3.Connection, transaction: _Transaction, group: list[Call[Any]]) -> None:
         """Do one group: take the turn, begin, operate, commit. Failures end up in the calls."""
         if not self._turnstile.enter_blocking(self._file.busy_timeout, first=group[0].urgent):
-            _fail(group, DatabaseBusy(self._url, self._file.busy_timeout))
+            _fail(group, self._busy)
             return
         try:
             raw.execute("BEGIN IMMEDIATE")
@@ -131,13 +135,15 @@ class Writer:
             if raw.in_transaction:
                 raw.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - the callers get it
-            busy = is_busy(error) and not raw.in_transaction
-            _fail(group, DatabaseBusy(self._url, self._file.busy_timeout) if busy else self._explain(error))
+            _fail(group, self._busy if is_busy(error) and not raw.in_transaction else partial(self._explain, error))
         finally:
             try:
                 _roll_back(raw)
             finally:
                 self._turnstile.leave()
+
+    def _busy(self) -> DatabaseBusy:
+        return DatabaseBusy(self._url, self._file.busy_timeout)
 
 
 class _Transaction:
@@ -187,9 +193,10 @@ class _Transaction:
         return result
 
 
-def _fail(group: list[Call[Any]], error: BaseException) -> None:
+def _fail(group: list[Call[Any]], error: Callable[[], BaseException]) -> None:
     for call in group:
-        call.failed(error)
+        # One of its own for each: whoever raises an error adds to its traceback.
+        call.failed(error())
 
 
 def _roll_back(raw: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from goose_sql import Database, open_units, unit_of
 from goose_sql.errors import WrongColour
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -110,6 +112,24 @@ async def test_cancelled_operation(database: Database, eggs: Any) -> None:
         assert not unit.holds_write_lock
     await database.write(eggs.add("after"))
     assert await database.read(eggs.names) == ["after"]
+
+
+async def test_cancelled_while_another_process_writes(database: Database, eggs: Any, path: Path) -> None:
+    """An awaiter that goes away while SQLite waits for the lock does not leave its session waiting for itself."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with database.session() as session:
+        task = asyncio.create_task(unit_of(session).run(eggs.add("joined")))
+        await wait_until(lambda: database._open._turnstile._taken)
+        task.cancel()
+        await asyncio.wait((task,))
+        own = asyncio.create_task(session.execute(insert(eggs.table), {"name": "own"}))
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+        other.close()
+        await own
+        await session.rollback()
+    assert await database.read(eggs.names) == []
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -206,6 +226,7 @@ async def test_after_commit_of_a_connection(database: Database, eggs: Any) -> No
         await unit.run(eggs.add("c"))
         unit.after_commit(lambda: told.append("c"))
         await connection.rollback()
+        await unit.run(eggs.add("after"))
         await connection.commit()
     async with database.engine.connect() as connection:
         await unit_of(connection).run(eggs.add("d"))

@@ -384,6 +384,27 @@ async def test_cannot_open(tmp_path: Path) -> None:
     )
 
 
+async def test_disk_that_fails(database: Database, eggs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit and a rollback that fail are the callers' error; the writer goes on when the disk is well again."""
+    pause, busy = await held(database)
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    with monkeypatch.context() as broken:
+
+        def roll_back(_: sqlite3.Connection) -> None:
+            raise failed
+
+        broken.setattr("goose_sql.writer._roll_back", roll_back)
+        pause.go.set()
+        with pytest.raises(DatabaseUnavailable) as refusal:
+            await busy
+    assert str(refusal.value) == (
+        f"The database {database.url} is not available: disk I/O error. Is the disk full, broken or gone?"
+    )
+    await database.write(eggs.add("a"))
+    assert await database.read(eggs.names) == ["a"]
+
+
 async def test_cancelled_while_it_opens(path: Path) -> None:
     """An opening that is cancelled leaves no thread and no file of a private database behind."""
     for url in (f"sqlite:///{path}", "sqlite://"):
