@@ -168,7 +168,12 @@ def job_facts(claimed: ClaimedJob) -> dict[str, object]:
 
 
 def _progress_text(done: float, total: float, note: str) -> str:
-    for name, number in (("done", done), ("total", total)):
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
-            raise ValueError(f"progress({name}=) must be a finite, non-negative number, not {number!r}")
-    return json.dumps({"done": done, "total": total, "note": one_line(str(note), 1000)})
+    return json.dumps(
+        {"done": _amount("done", done), "total": _amount("total", total), "note": one_line(str(note), 1000)}
+    )
+
+
+def _amount(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"progress({name}=) must be a finite, non-negative number, not {value!r}")
+    return value

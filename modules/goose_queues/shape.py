@@ -81,7 +81,7 @@ class Shape:
 
     def check(self, model: BaseModel) -> None:
         """Refuse what pydantic would write and not give back; text is looked at by ``check_text``."""
-        values: dict[str, Any] = model.__dict__
+        values = vars(model)
         for name in self.integers:
             value: Any = values.get(name)
             if value.__class__ is int and value.bit_length() > MAX_BITS:

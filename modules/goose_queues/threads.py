@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import sys
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
@@ -23,7 +25,10 @@ LOCK_PATIENCE: Final = 0.1
 """Seconds. The lock is held for microseconds; but an interrupt may land in the thread just as it has taken it, and then
 the thread has left the function anyway. The loop must not wait for that."""
 
-_raise_in_thread: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+TRACER_HANGS: Final = sys.version_info < (3, 12)
+"""Whether a traced thread (coverage, a debugger) spins for ever while an exception waits for another one that blocks."""
+
+_set_async_exc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class ThreadCall:
@@ -40,6 +45,7 @@ class ThreadCall:
         "_function",
         "_lock",
         "_pending",
+        "_sent",
         "_thread",
         "_token",
         "_value",
@@ -54,6 +60,7 @@ class ThreadCall:
         self._token = anyio.lowlevel.current_token()
         self._lock = threading.RLock()
         self._armed = False
+        self._sent = False
         self._pending: type[BaseException] | None = None
         self._thread = 0
         self._value: Any = None
@@ -65,7 +72,8 @@ class ThreadCall:
             return
         try:
             if self._armed:
-                _raise_in_thread(ctypes.c_ulong(self._thread), ctypes.py_object(error))
+                self._sent = True
+                _raise_in_thread(self._thread, error)
             elif not self._thread:
                 self._pending = error
         finally:
@@ -114,11 +122,42 @@ class ThreadCall:
     def _disarm(self) -> None:
         with self._lock:
             self._armed = False
-            _raise_in_thread(ctypes.c_ulong(self._thread), None)
+        if self._sent:
+            _let_it_land()
 
     def _resolve(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
+
+
+class _Landed(BaseException):
+    """Raised by a thread in itself, only to have raised something."""
+
+
+def _raise_in_thread(thread: int, error: type[BaseException]) -> None:
+    here = threading.get_ident()
+    _set_async_exc(ctypes.c_ulong(thread), ctypes.py_object(error))
+    if TRACER_HANGS and sys.gettrace() is not None:
+        # Until the thread has met its exception, the interpreter of 3.11 cannot enter a traced function. Give it time to,
+        # then raise one here: that ends the state, and the thread meets its own a little later. No call of a Python
+        # function before that.
+        time.sleep(0.005)
+        try:
+            _set_async_exc(ctypes.c_ulong(here), ctypes.py_object(_Landed))
+            for _ in range(100):
+                pass
+        except _Landed:
+            return
+
+
+def _let_it_land() -> None:
+    # An interrupt on its way arrives at the first turn of a loop. Taking it back instead (PyThreadState_SetAsyncExc with
+    # NULL) leaves the interpreter of 3.11 checking for it for ever: everything gets slow, and a tracer hangs.
+    try:
+        for _ in range(100):
+            pass
+    except BaseException:  # noqa: BLE001 - this is where it lands
+        return
 
 
 class HandlerThreads:

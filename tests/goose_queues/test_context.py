@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from goose_queues.context import JobContext
+from goose_queues.job import Job
+from goose_queues.record import ClaimedJob
+
+NOW = datetime(2026, 5, 17, tzinfo=UTC)
+
+
+class Ping(Job):
+    async def handle(self, ctx: JobContext) -> None: ...
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.beats: list[str] = []
+        self.progress: list[str] = []
+
+    async def beat(self, claimed: ClaimedJob) -> None:
+        self.beats.append(claimed.token)
+
+    async def note(self, claimed: ClaimedJob, text: str) -> None:
+        self.progress.append(text)
+
+
+def context(heard: Heard | None = None, **facts: Any) -> JobContext:
+    given: dict[str, Any] = {
+        "id": "id-1",
+        "name": "Ping",
+        "queue": "net",
+        "payload": "{}",
+        "meta": None,
+        "priority": 1,
+        "attempt": 2,
+        "failures": 1,
+        "deaths": 0,
+        "max_retries": 3,
+        "timeout": None,
+        "dispatched_at": NOW,
+        "token": "token-1",
+    }
+    heard = heard or Heard()
+    claimed = ClaimedJob(**(given | facts))
+    return JobContext(
+        claimed,
+        Ping(),
+        find=lambda key: ("found", key),
+        client=lambda: "client",
+        heartbeat=heard.beat,
+        progress=heard.note,
+    )
+
+
+def test_a_context_tells_the_facts_of_the_attempt() -> None:
+    ctx = context(meta='{"tenant": "acme"}')
+
+    assert (ctx.job, ctx.job_id, ctx.job_name, ctx.queue) == (Ping(), "id-1", "Ping", "net")
+    assert (ctx.attempt, ctx.max_retries, ctx.dispatched_at) == (2, 3, NOW)
+    assert ctx.meta == {"tenant": "acme"}
+    assert ctx.client == "client"  # type: ignore[comparison-overlap]
+    assert context().meta == {}
+
+
+def test_a_context_finds_services() -> None:
+    assert context().get("audit_log") == ("found", "audit_log")
+    assert context().get(dict) == ("found", dict)  # type: ignore[comparison-overlap]
+
+
+async def test_heartbeat_and_progress_reach_beyond_the_process() -> None:
+    heard = Heard()
+    ctx = context(heard)
+
+    await ctx.heartbeat()
+    await ctx.progress(3, 10, "rows\nread")
+
+    assert heard.beats == ["token-1"]
+    assert heard.progress == ['{"done": 3, "total": 10, "note": "rows\\\\x0aread"}']
+
+
+@pytest.mark.parametrize("done", [float("nan"), -1, True, "3"])
+async def test_progress_is_a_finite_number(done: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        await context().progress(done, 10)
+
+    assert str(caught.value) == f"progress(done=) must be a finite, non-negative number, not {done!r}"
+
+
+def test_signals_are_returned_to_be_raised() -> None:
+    ctx = context()
+
+    assert ctx.retry().after is None
+    assert ctx.retry(after=timedelta(minutes=1)).after == 60.0
+    assert (ctx.snooze(5).delay, ctx.snooze(5).until) == (5.0, None)
+    assert (ctx.snooze(NOW).delay, ctx.snooze(NOW).until) == (None, NOW)
+    assert ctx.cancel("no such order").reason == "no such order"
+    with pytest.raises(ValueError, match=r"^snooze\(\) needs an aware datetime: use datetime\.now\(timezone\.utc\)$"):
+        ctx.snooze(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+    with pytest.raises(ValueError, match=r"^retry\(after=\) must be a non-negative timedelta or number of seconds"):
+        ctx.retry(after=-1)
+
+
+def test_log_records_carry_the_jobs_facts_beside_the_callers_own(caplog: pytest.LogCaptureFixture) -> None:
+    ctx = context(name="Ping\r\n2027 forged")
+    with caplog.at_level(logging.INFO, "goose_queues.job"):
+        ctx.log.info("sent %d", 3, extra={"to": "ann", "attempt": "forged"})
+
+    record = caplog.records[0]
+    assert record.getMessage() == "sent 3"
+    assert (record.job_id, record.job_name) == ("id-1", "Ping\\x0d\\x0a2027 forged")  # type: ignore[attr-defined]
+    assert (record.queue, record.attempt, record.to) == ("net", 2, "ann")  # type: ignore[attr-defined]
+    assert ctx.log is ctx.log

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from goose_queues import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://ann:hunter2@db/x", "postgresql://ann:***@db/x"),
+        ("password=hunter2 next", "password=*** next"),
+        ('{"api_key": "hunter 2", "n": 1}', '{"api_key": ***, "n": 1}'),
+        ("Authorization: Bearer hunter2", "Authorization: ***"),
+        ("token is missing", "token is missing"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
+    ],
+)
+def test_secrets_are_masked(text: str, shown: str) -> None:
+    assert redact.mask_secrets(text) == shown
+
+
+def test_a_long_text_of_almost_secrets_takes_linear_time() -> None:
+    for text in ("://a:" * 200_000, "token=" * 200_000, 'password="' * 100_000, "secret" + " " * 1_000_000):
+        redact.mask_secrets(text)
+
+
+def test_one_line_neutralises_what_would_forge_a_log_or_drive_a_terminal() -> None:
+    forged = "ok\r\n2027 ERROR root \x1b[31mred\x1b[0m\x85\u2028\u202e\x00\ud800"
+
+    assert redact.one_line(forged) == "ok\\x0d\\x0a2027 ERROR root \\x1b[31mred\\x1b[0m\\x85\\u2028\\u202e\\x00\\ud800"
+
+
+def test_one_line_is_short() -> None:
+    assert redact.one_line("a" * 600) == "a" * 497 + "..."
+    assert redact.one_line("ä" * 10, 10) == "ä" * 10
+
+
+@pytest.mark.parametrize("name", ["password", "user_token", "API_KEY", "apikey", "cookie", "Authorization"])
+def test_fields_of_these_names_are_secret(name: str) -> None:
+    assert redact.is_secret(name)
+    assert not redact.is_secret("subject")
