@@ -22,6 +22,14 @@ async def test_a_delay_counts_from_the_stores_own_time(store: Store, clock: Cloc
     assert ids(await claim(store)) == [job.id]
 
 
+async def test_a_delay_is_never_cut_short(store: Store) -> None:
+    job = new_job(delay=0.250_000_1)
+    await store.insert([job])
+    record = await store.get(job.id)
+    assert record is not None
+    assert record.available_at - record.created_at == timedelta(microseconds=250_001)
+
+
 async def test_a_job_is_claimed_from_its_time_on_and_not_before(store: Store, clock: Clock) -> None:
     due = datetime.now(UTC) + timedelta(days=1)
     job = new_job(due_at=due)

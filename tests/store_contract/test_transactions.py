@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from goose_queues.errors import ForeignSession, StoreUnavailable, WouldDeadlock
 from goose_queues.store import Store
-from goose_sql import Database
+from goose_sql import Database, unit_of
 from goose_sql.errors import WrongColour
 from store_contract.making import claim, ids, new_job
 from store_contract.places import Place
@@ -257,30 +257,63 @@ async def test_on_its_own_by_a_task_that_holds_the_write_lock_is_refused(
 
 
 async def test_beside_another_database_a_job_is_sent_after_its_commit(store: Store, elsewhere: Database) -> None:
-    sent, dropped = new_job(), new_job()
+    job = new_job()
     async with elsewhere.session() as session:
         await order(session)
-        await store.insert([sent], within=store.joinable())
-        assert await store.get(sent.id) is None
+        await store.insert([job], within=store.joinable())
+        assert await store.get(job.id) is None
         await session.commit()
-        await order(session)
-        await store.insert([dropped], within=store.joinable())
-        await session.rollback()
 
     async def is_there() -> bool:
-        return await store.get(sent.id) is not None
+        return await store.get(job.id) is not None
 
     await wait_until(is_there)
-    assert await store.get(dropped.id) is None
 
 
-async def test_closing_waits_for_what_is_on_its_way(place: Place, store: Store, elsewhere: Database) -> None:
+async def test_beside_another_database_a_job_is_dropped_with_its_rollback(
+    place: Place, store: Store, elsewhere: Database
+) -> None:
     job = new_job()
-    async with elsewhere.session() as session, session.begin():
+    async with elsewhere.session() as session:
         await order(session)
         await store.insert([job], within=store.joinable())
+        # Whatever might be on its way is begun meanwhile, and closing waits for its end.
+        await store.stats()
+        await session.rollback()
     await store.close()
+    assert await (await place.open()).get(job.id) is None
+
+
+async def test_closing_waits_for_what_is_on_its_way(
+    place: Place, store: Store, database: Database, elsewhere: Database
+) -> None:
+    job = new_job()
+    async with database.session() as in_the_way, in_the_way.begin():
+        await order(in_the_way)
+        async with AsyncSession(elsewhere.engine) as session:
+            await order(session)
+            await store.insert([job], within=unit_of(session))
+            await session.commit()
+        closing = asyncio.ensure_future(store.close())
+        await database.check()
+        assert not closing.done()
+    await closing
     assert await (await place.open()).get(job.id) is not None
+
+
+async def test_a_commit_in_another_thread_sends_as_well(store: Store, elsewhere: Database, tmp_path: Path) -> None:
+    job = new_job()
+    engine = create_engine(f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    with Session(engine) as session:
+        session.execute(text("insert into orders values ('egg')"))
+        await store.insert([job], within=unit_of(session))
+        await asyncio.to_thread(session.commit)
+
+    async def is_there() -> bool:
+        return await store.get(job.id) is not None
+
+    await wait_until(is_there)
+    engine.dispose()
 
 
 async def test_what_cannot_be_sent_after_the_commit_is_logged_loudly(

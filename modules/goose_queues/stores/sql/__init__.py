@@ -1,0 +1,1 @@
+"""The store on SQL databases: `store` is its face, each other file one thing that it does or knows."""

@@ -127,7 +127,6 @@ def _taking(layout: Layout, names: int) -> Statement:
             started_at=bindparam("now"),
             # Calling on_failure for a job that has failed for good is no attempt.
             attempts=literal_column("attempts + 1 - doomed"),
-            blameless=literal_column("0"),
         )
         .returning(*(jobs.c[name] for name in CLAIMED))
     )

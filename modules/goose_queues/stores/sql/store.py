@@ -240,6 +240,9 @@ class SqlStore:
 
     def _send_later(self, loop: asyncio.AbstractEventLoop, jobs: Sequence[NewJob]) -> None:
         """After the commit on another database; in whatever thread that was."""
+        if _running_loop() is loop:
+            self._send_now(jobs)
+            return
         try:
             loop.call_soon_threadsafe(self._send_now, jobs)
         except RuntimeError as error:
@@ -277,6 +280,13 @@ def _dialect(database: Database) -> Dialect:
 
 def _queues(jobs: Sequence[NewJob]) -> frozenset[str]:
     return frozenset(job.queue for job in jobs)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _lost(jobs: Sequence[NewJob], error: Exception) -> None:
