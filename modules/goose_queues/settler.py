@@ -87,6 +87,8 @@ class Settler:
 
     async def _write_all(self) -> None:
         try:
+            # One turn of the loop later the claim for the freed slots is made: both share a commit.
+            await asyncio.sleep(0)
             while self._waiting:
                 together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
                 await self._write(together)

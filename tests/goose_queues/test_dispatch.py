@@ -25,6 +25,7 @@ from goose_queues import (
     JobNotFound,
     PayloadError,
     PayloadTooLarge,
+    StoreUnavailable,
     UnregisteredJob,
 )
 from goose_queues.record import JobRecord
@@ -291,6 +292,22 @@ class TestOnce:
             handles = await asyncio.gather(*(client.dispatch(Plain(number=n)) for n in range(20)))
             assert len({handle.id for handle in handles}) == 20
             assert (await client.stats())["default"].pending == 20
+
+    async def test_after_a_failure(self, boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that the store could not take can be sent again, as the same job."""
+        async with boot(Plain) as kernel:
+            store = kernel.get(Supervisor).store
+            sentence = kernel.get(Client).dispatch(Plain())
+            with monkeypatch.context() as patched:
+
+                async def away(*_: Any, **__: Any) -> None:
+                    raise StoreUnavailable("sqlite:///queue.db", "it is away.")
+
+                patched.setattr(store, "insert", away)
+                with pytest.raises(StoreUnavailable):
+                    await sentence
+            handle = await sentence
+            assert (await handle.status()).status == "pending"
 
     async def test_cancelled(self, boot: Boot) -> None:
         """Cancelling the awaiting task leaves a whole job or none, and a queue that goes on."""

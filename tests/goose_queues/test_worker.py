@@ -13,6 +13,7 @@ import pytest
 from goose import Kernel
 from goose_queues import Client, Job, JobContext, StoreUnavailable
 from goose_queues.record import Claim, Claimed, Settlement
+from goose_queues.stores.sql.store import SqlStore
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import drain
 from goose_sql import Database
@@ -186,6 +187,15 @@ class TestWaking:
             await handle.result(timeout=30)
             assert kernel.get(Diary).lines == [1, 2, 3]
             assert (await handle.status()).attempts == 3
+
+    async def test_without_hints(self, boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker that never hears from its store is still there when a retry of its own is due."""
+        async with boot(Flaky, Diary) as kernel:
+            handle = await kernel.get(Client).dispatch(Flaky())
+        monkeypatch.setattr(SqlStore, "subscribe", lambda *_: lambda: None)
+        async with boot(Flaky, Diary, poll_interval=3600, background=True) as kernel:
+            await settled(kernel, "default", 1)
+            assert (await kernel.get(Client).get_status(handle.id)).attempts == 3
 
     async def test_snooze(self, boot: Boot) -> None:
         """A snoozed job comes back, with its attempt refunded."""
