@@ -7,28 +7,27 @@ import time
 from os import urandom
 from typing import Final
 
-COUNTER_BITS: Final = 74
-"""What a UUIDv7 leaves beside its 48 bits of milliseconds, its version and its variant."""
+COUNTER_BITS: Final = 62
+"""What stands behind the variant; 12 more random bits stand before it."""
 
 _lock = threading.Lock()
 _last_millisecond = 0
+_prefix = 0
 _counter = 0
 
 
 def new_id() -> str:
     """A new UUIDv7 as text; within one process each is greater than the one before, from any thread."""
-    global _last_millisecond, _counter  # noqa: PLW0603 - one sequence for the whole process
-    noise = int.from_bytes(urandom(10), "big")
+    global _last_millisecond, _prefix, _counter  # noqa: PLW0603 - one sequence for the whole process
+    noise = int.from_bytes(urandom(9), "big")
     millisecond = time.time_ns() // 1_000_000
     with _lock:
-        if millisecond > _last_millisecond:
-            _last_millisecond = millisecond
-            _counter = noise >> 7  # 73 bits: the top one stays free for counting
-        else:
+        if millisecond <= _last_millisecond:
             _counter += (noise & 0xFFFFFFFF) + 1
-            if _counter >> COUNTER_BITS:
-                _last_millisecond += 1
-                _counter = noise >> 7
-        millisecond, counter = _last_millisecond, _counter
-    text = f"{millisecond << 80 | 0x7 << 76 | counter >> 62 << 64 | 0x2 << 62 | counter & 0x3FFFFFFFFFFFFFFF:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        if millisecond > _last_millisecond or _counter >> COUNTER_BITS:
+            _last_millisecond = max(millisecond, _last_millisecond + 1)
+            # The counter's top bit stays free for counting.
+            _prefix, _counter = noise & 0xFFF, noise >> 12 & 0xFFFFFFFFFFFFFFF
+        millisecond, prefix, counter = _last_millisecond, _prefix, _counter
+    variant = 0x8000 | counter >> 48
+    return f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{prefix:03x}-{variant:04x}-{counter & 0xFFFFFFFFFFFF:012x}"

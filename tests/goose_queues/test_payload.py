@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
 import pytest
@@ -59,6 +59,17 @@ class Price(TypedDict):
 Tags = TypeAliasType("Tags", list[tuple[str, int]])
 
 
+NumberId = NewType("NumberId", int)
+
+
+class Thing:
+    """Of no kind that pydantic could write."""
+
+
+class Text(str):
+    __slots__ = ()
+
+
 class Base(DeclarativeBase): ...
 
 
@@ -75,7 +86,7 @@ class Everything(Job):
     number: int | None = None
     ratio: float | None = None
     flag: bool = False
-    decimal: Decimal | None = None
+    decimal: Annotated[Decimal, Field(allow_inf_nan=True)] | None = None
     uuid: UUID | None = None
     when: datetime | None = None
     day: date | None = None
@@ -98,6 +109,9 @@ class Everything(Job):
     mapping: dict[Any, Any] | None = None
     times: list[datetime] = []
     user: User | None = None
+    thing: Thing | None = None
+    number_id: NumberId | None = None
+    spelled: Annotated[str, Field(max_length=9)] = ""
 
 
 class Small(Job):
@@ -137,6 +151,8 @@ def round_trip(job: Job) -> Job:
         {"boxes": {"a b": [Box(when=NOW)]}},
         {"times": [NOW]},
         {"mapping": {"a": 1}},
+        {"number_id": 5},
+        {"spelled": "a"},
     ],
 )
 def test_what_an_annotation_restores_comes_back_the_same(fields: dict[str, Any]) -> None:
@@ -217,6 +233,9 @@ def deep(levels: int) -> list[Any]:
         ({"any": cycle()}, "$.any.b refers to its parent"),
         ({"any": deep(65)}, "$.any is nested deeper than 64"),
         ({"any": deep(100_000)}, "$.any is nested deeper than 64"),
+        ({"decimal": Decimal("NaN")}, "$.decimal is not finite"),
+        ({"thing": Thing()}, "$.thing: Thing is not JSON; encode it yourself"),
+        ({"number_id": NumberId(2**64)}, "$.number_id: an integer of 65 bits is not exact in JSON; the limit is 64"),
         ({"user": User(id=1)}, "$.user: User is no data; pass its id"),
         ({"any": io.StringIO()}, "$.any: StringIO is no data; pass its id"),
         ({"any": threading.Lock()}, "$.any: lock is no data; pass its id"),
@@ -230,6 +249,14 @@ def test_what_would_not_come_back_is_refused_with_its_path(fields: dict[str, Any
 
     assert str(caught.value) == f"Everything: {sentence}"
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_subclass_of_a_plain_type_comes_back_as_that_type() -> None:
+    back = round_trip(Everything(any=[Text("a")]))
+
+    assert back == Everything(any=["a"])
+    with pytest.raises(PayloadError, match=r"^Everything: \$\.any contains NUL at index 0$"):
+        payload.encode(Everything(any=Text("\x00")), LIMIT)
 
 
 def test_a_path_is_refused() -> None:

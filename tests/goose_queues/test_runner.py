@@ -411,10 +411,13 @@ async def test_a_job_whose_worker_died_for_good_runs_on_failure_alone() -> None:
 
 
 class SlowToMourn(Job):
+    begun: ClassVar[asyncio.Event] = asyncio.Event()
+
     async def handle(self, ctx: JobContext) -> None:
         raise ValueError("x")
 
     async def on_failure(self, ctx: JobContext, error: Exception) -> None:
+        self.begun.set()
         await asyncio.Event().wait()
 
 
@@ -424,6 +427,27 @@ async def test_on_failure_is_bounded_by_the_timeout() -> None:
     assert isinstance(outcome, Failed)
     assert outcome.error.type == "ValueError"
     assert outcome.note == "on_failure() raised JobTimeout: SlowToMourn ran longer than its timeout of 0.01 s"
+
+
+async def test_a_task_that_its_owner_cancels_during_on_failure_has_no_outcome() -> None:
+    async with bench(SlowToMourn) as b:
+        SlowToMourn.begun = asyncio.Event()
+        run, _ = b.begin(SlowToMourn, max_retries=0)
+        await SlowToMourn.begun.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
+async def test_a_shutdown_during_on_failure_does_not_undo_the_failure() -> None:
+    async with bench(SlowToMourn) as b:
+        SlowToMourn.begun = asyncio.Event()
+        run, control = b.begin(SlowToMourn, max_retries=0)
+        await SlowToMourn.begun.wait()
+        control.interrupt()
+        outcome = await run
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.type, outcome.note) == ("ValueError", "on_failure() raised Stopped: the worker is stopping")
 
 
 # --- signals
