@@ -2,7 +2,7 @@
 # VENV, PYTHON and PYTEST_ARGS may be given: make test PYTHON=python3.12 VENV=/tmp/other PYTEST_ARGS="-k worker"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench
+.PHONY: help demo test coverage lint docs bench
 
 VENV ?= .venv
 PYTEST_ARGS ?=
@@ -16,7 +16,7 @@ UV = $(shell command -v uv)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/.installed ## the example application for real: serve, take orders, run their jobs, stop
 	@$(PY) examples/orders/demo.py
@@ -24,11 +24,14 @@ demo: $(VENV)/.installed ## the example application for real: serve, take orders
 test: $(VENV)/.installed-dev ## the whole suite; PYTEST_ARGS="-k worker" narrows it
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
+coverage: $(VENV)/.installed-dev ## the whole suite, and which lines and branches it does not reach
+	@$(PY) -m coverage run -m pytest $(PYTEST_ARGS) && $(PY) -m coverage report
+
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, pyright and the import contracts
 	@PATH="$(abspath $(VENV))/bin:$$PATH" && ruff check && ruff format --check && mypy && (cd examples/orders && mypy --config-file ../../pyproject.toml main.py demo.py app tests) && pyright && lint-imports --no-logo
 
 docs: $(VENV)/.installed-dev ## run every snippet of the documentation
-	@$(PY) -m pytest tests/docs README.md docs $(PYTEST_ARGS)
+	@$(PY) -m pytest tests/docs $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## this project beside its peers and beside the limit of the store
 	@$(PY) -m tests.benchmarks.run $(BENCH_ARGS)
