@@ -49,7 +49,8 @@ class Result:
     def ratio(self, rival: str, metric: str) -> float | None:
         """Ours by theirs: the median of the rounds' own ratios."""
         pairs = zip(self.rounds[OURS], self.rounds[rival], strict=True)
-        ratios = [ours[metric] / theirs[metric] for ours, theirs in pairs if ours and theirs]
+        # A run too short for the clock has used no time: there is nothing to divide by.
+        ratios = [ours[metric] / theirs[metric] for ours, theirs in pairs if ours and theirs and theirs[metric]]
         return statistics.median(ratios) if ratios else None
 
 
