@@ -81,6 +81,8 @@ class TestWhereJobsAreKept:
                     raise ZeroDivisionError
             assert (await client.stats())["default"].pending == 0
             assert kernel.get(Supervisor).store._database is database  # type: ignore[attr-defined]
+            await kernel.get(Supervisor).store.close()
+            assert database.is_open
         assert [path.name for path in tmp_path.glob("*.db")] == ["app.db"]
 
     async def test_another_database(self, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from goose_queues import Client, Job, JobContext
 from goose_queues import supervisor as module
 from goose_queues.record import Claim, Claimed
 from goose_queues.supervisor import Supervisor
+from goose_sql import Database
 from queue_apps import Boot
 from waiting import wait_until
 
@@ -132,6 +133,34 @@ class TestStopping:
         assert (claims, diary.running) == (1, 0)
         after = await status(boot, handle.id)
         assert (after.status, after.attempts) == ("pending", 0)
+
+    async def test_a_suspect_that_waits(self, boot: Boot, url: str) -> None:
+        """A job that was to run alone and has not begun is given back at once, unstarted."""
+        async with boot(Long, Note, Diary, background=True) as kernel, Database(url) as database:
+            client, diary = kernel.get(Client), kernel.get(Diary)
+            running = await client.dispatch(Long())
+            await wait_until(lambda: diary.running == 1)
+            suspect = await client.dispatch(Note()).delay(3600)
+            async with database.transaction() as connection:
+                sql = "UPDATE goose_jobs SET deaths = 2, due_at = 0 WHERE id = ?"
+                await connection.exec_driver_sql(sql, (suspect.id,))
+
+            async def claimed() -> bool:
+                return (await suspect.status()).status == "processing"
+
+            await wait_until(claimed)
+            kernel.stop_background()
+            stopping = asyncio.create_task(kernel.get(Supervisor).on_shutdown())
+
+            async def given_back() -> bool:
+                return (await suspect.status()).status == "pending"
+
+            await wait_until(given_back)
+            assert (await running.status()).status == "processing"
+            diary.gate.set()
+            await stopping
+            assert (await running.status()).status == "completed"
+            assert (await suspect.status()).attempts == 0
 
     async def test_a_thread_that_does_not_end(
         self, boot: Boot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
