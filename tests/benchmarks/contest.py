@@ -92,6 +92,6 @@ def contend(benchmark: Benchmark) -> None:
         try:
             figures = benchmark.contestants[chosen.contestant](Trial(size=chosen.size, folder=Path(folder)))
         except BenchmarkError as error:
-            sys.exit(f"{benchmark.name}, {chosen.contestant}: {error}")
+            sys.exit(str(error))
     figures.setdefault("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     print(json.dumps(figures), flush=True)

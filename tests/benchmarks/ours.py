@@ -15,8 +15,8 @@ from goose_queues import Client, Job, JobContext, QueuesModule
 from .contest import BenchmarkError, Trial
 from .measure import LIMIT, Counter, text_for
 
-WORKERS = 50
-"""Concurrent jobs of the queue in this process."""
+WORKERS = 100
+"""Concurrent jobs of the queue in this process: as many as a claim of the raw contestant takes."""
 
 
 class Work(Job):
