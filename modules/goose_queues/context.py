@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -30,7 +30,7 @@ LOGGER: Final = logging.getLogger("goose_queues.job")
 class JobContext:
     """One attempt of one job, as its handler, its middleware and its ``on_failure`` see it."""
 
-    __slots__ = ("_claimed", "_client", "_find", "_heartbeat", "_log", "_meta", "_progress", "job")
+    __slots__ = ("_claimed", "_client", "_find", "_log", "_meta", "job")
 
     def __init__(
         self,
@@ -39,16 +39,12 @@ class JobContext:
         *,
         find: Callable[[Any], Any],
         client: Callable[[], Any],
-        heartbeat: Callable[[ClaimedJob], Awaitable[None]],
-        progress: Callable[[ClaimedJob, str], Awaitable[None]],
     ) -> None:
         self.job: Job = job
         """The job itself, made anew from its payload for each attempt."""
         self._claimed = claimed
         self._find = find
         self._client = client
-        self._heartbeat = heartbeat
-        self._progress = progress
         self._log: JobLog | None = None
         self._meta: Any = None
 
@@ -111,24 +107,6 @@ class JobContext:
         """An instance by its type, its declared name, or its class's snake_case name, as the job's module sees it."""
         return self._find(key)
 
-    async def heartbeat(self) -> None:
-        """Renew the lease now. It is renewed by itself all along; a long blocking call may want to begin with a fresh one.
-
-        Raises:
-            JobCancelled: The lease has been lost: another worker may be running this job.
-        """
-        await self._heartbeat(self._claimed)
-
-    async def progress(self, done: float, total: float, note: str = "") -> None:
-        """Say how far the job is; seen in its status, the latest only.
-
-        Args:
-            done: What is done, in any unit.
-            total: What there is to do, in the same unit.
-            note: A few words.
-        """
-        await self._progress(self._claimed, _progress_text(done, total, note))
-
     def retry(self, *, after: Duration | None = None) -> RetrySignal:
         """What to raise to fail this attempt and have the next one ``after`` this time; counts against ``max_retries``."""
         return RetrySignal(None if after is None else delay(after, "retry(after=)"))
@@ -165,15 +143,3 @@ def job_facts(claimed: ClaimedJob) -> dict[str, object]:
         "queue": one_line(claimed.queue),
         "attempt": claimed.attempt,
     }
-
-
-def _progress_text(done: float, total: float, note: str) -> str:
-    return json.dumps(
-        {"done": _amount("done", done), "total": _amount("total", total), "note": one_line(str(note), 1000)}
-    )
-
-
-def _amount(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ValueError(f"progress({name}=) must be a finite, non-negative number, not {value!r}")
-    return value

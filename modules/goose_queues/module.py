@@ -43,7 +43,7 @@ class QueuesModule(Module):
     ``timedelta`` or a number of seconds.
 
     Args:
-        driver: ``"sql"``.
+        driver: ``"sql"``; ``"redis"`` is refused: not supported by this version.
         url: Where jobs are kept: any supported URL. Else the application's own database, else ``sqlite:///goose.db``.
         queue: Where a job goes that names no queue; ``"default"``.
         default_retry_limit: How many failed attempts are followed by another; 3.
@@ -56,7 +56,7 @@ class QueuesModule(Module):
         enable_stale_job_recovery: Whether this process gives back the jobs of workers that have died; True.
         queues: What this process serves; else every queue that a registered job or ``workers`` names.
         workers: Concurrent jobs in this process, for each queue; a number means each queue; 0: dispatch only.
-        limits: Concurrent jobs of a queue across all processes and machines.
+        limits: Concurrent jobs of a queue across all processes and machines. Refused: not supported by this version.
         shutdown_timeout: How long running jobs may go on when the process stops; 30 s.
         middleware: Classes that wrap every job, outermost first.
         max_payload_size: Bytes of JSON that a job's fields, and its result, may take; 256 KiB.
@@ -159,4 +159,6 @@ def _settings(options: dict[str, Any]) -> Settings:
     settings = Settings(**options)
     if settings.driver != "sql":
         raise ConfigError(f'driver={settings.driver!r} is not supported by this version; use driver="sql"')
+    if settings.limits:
+        raise ConfigError(f"limits={settings.limits!r} is not supported by this version; leave it out")
     return settings

@@ -37,14 +37,6 @@ LOGGER: Final = logging.getLogger("goose_queues.runner")
 Body: TypeAlias = Callable[["Attempt", JobContext, Scope], Awaitable[object]]
 
 
-async def _no_heartbeat(claimed: ClaimedJob) -> None:
-    del claimed
-
-
-async def _no_progress(claimed: ClaimedJob, text: str) -> None:
-    del claimed, text
-
-
 class Attempt:
     """One claimed job on its way through the runner."""
 
@@ -65,8 +57,6 @@ class Runner:
         prepared: What each class needs.
         settings: The size limit of results.
         client: Gives the client that a handler sees as ``ctx.client``.
-        heartbeat: What ``ctx.heartbeat()`` does.
-        progress: What ``ctx.progress()`` does with its JSON text.
     """
 
     def __init__(
@@ -75,16 +65,11 @@ class Runner:
         prepared: Prepared,
         settings: Settings,
         client: Callable[[], Any],
-        *,
-        heartbeat: Callable[[ClaimedJob], Awaitable[None]] = _no_heartbeat,
-        progress: Callable[[ClaimedJob, str], Awaitable[None]] = _no_progress,
     ) -> None:
         self._registry = registry
         self._prepared = prepared
         self._settings = settings
         self._client = client
-        self._heartbeat = heartbeat
-        self._progress = progress
         self._threads = HandlerThreads()
 
     async def run(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
@@ -128,8 +113,6 @@ class Runner:
                 attempt.job,
                 find=partial(_find, attempt.prepared.find, scope),
                 client=self._client,
-                heartbeat=self._heartbeat,
-                progress=self._progress,
             )
             control.arm(claimed.timeout)
             try:

@@ -17,19 +17,7 @@ class Ping(Job):
     async def handle(self, ctx: JobContext) -> None: ...
 
 
-class Heard:
-    def __init__(self) -> None:
-        self.beats: list[str] = []
-        self.progress: list[str] = []
-
-    async def beat(self, claimed: ClaimedJob) -> None:
-        self.beats.append(claimed.token)
-
-    async def note(self, claimed: ClaimedJob, text: str) -> None:
-        self.progress.append(text)
-
-
-def context(heard: Heard | None = None, **facts: Any) -> JobContext:
+def context(**facts: Any) -> JobContext:
     given: dict[str, Any] = {
         "id": "id-1",
         "name": "Ping",
@@ -45,15 +33,12 @@ def context(heard: Heard | None = None, **facts: Any) -> JobContext:
         "dispatched_at": NOW,
         "token": "token-1",
     }
-    heard = heard or Heard()
     claimed = ClaimedJob(**(given | facts))
     return JobContext(
         claimed,
         Ping(),
         find=lambda key: ("found", key),
         client=lambda: "client",
-        heartbeat=heard.beat,
-        progress=heard.note,
     )
 
 
@@ -70,25 +55,6 @@ def test_a_context_tells_the_facts_of_the_attempt() -> None:
 def test_a_context_finds_services() -> None:
     assert context().get("audit_log") == ("found", "audit_log")
     assert context().get(dict) == ("found", dict)  # type: ignore[comparison-overlap]
-
-
-async def test_heartbeat_and_progress_reach_beyond_the_process() -> None:
-    heard = Heard()
-    ctx = context(heard)
-
-    await ctx.heartbeat()
-    await ctx.progress(3, 10, "rows\nread")
-
-    assert heard.beats == ["token-1"]
-    assert heard.progress == ['{"done": 3, "total": 10, "note": "rows\\\\x0aread"}']
-
-
-@pytest.mark.parametrize("done", [float("nan"), -1, True, "3"])
-async def test_progress_is_a_finite_number(done: Any) -> None:
-    with pytest.raises(ValueError) as caught:
-        await context().progress(done, 10)
-
-    assert str(caught.value) == f"progress(done=) must be a finite, non-negative number, not {done!r}"
 
 
 def test_signals_are_returned_to_be_raised() -> None:
