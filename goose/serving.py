@@ -71,7 +71,7 @@ async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = 
     """What ``start`` runs: boot, serve, stop. ``ready`` is set once everything is served."""
     stopping = asyncio.Event()
     booted: list[tuple[Sequence[Instance], Kernel]] = []
-    with _signals(stopping):
+    with stop_signals(stopping):
         try:
             for group in _groups(instances):
                 kernel = await boot(group, background=True)
@@ -136,14 +136,16 @@ def _groups(instances: Sequence[Instance]) -> list[list[Instance]]:
 
 
 @contextlib.contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for a graceful stop, the second ends the process."""
+def stop_signals(stopping: asyncio.Event) -> Iterator[None]:
+    """Within the block the first SIGINT or SIGTERM sets ``stopping``, a second ends the process at once."""
     loop = asyncio.get_running_loop()
+    asked: list[int] = []
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        if stopping.is_set():
+        if asked:
             log.warning("a second signal: ending now")
             os._exit(128 + number)
+        asked.append(number)
         loop.call_soon_threadsafe(stopping.set)
 
     try:

@@ -6,14 +6,9 @@ Found by ``goose`` through ``QueuesModule.commands``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
-import os
-import signal
-from collections.abc import Iterator
-from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
@@ -21,6 +16,7 @@ import typer
 import goose
 from goose.commands.hook import application, invocation
 from goose.instance import Instance
+from goose.serving import stop_signals
 from goose_queues.client import Client
 from goose_queues.config import MAX_SLOTS
 from goose_queues.record import QueueStats
@@ -32,7 +28,6 @@ log = logging.getLogger("goose_queues.commands")
 
 queue = typer.Typer(name="queue", help="Work the application's queues, and see how they stand.", no_args_is_help=True)
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 COUNTS: Final = ("pending", "scheduled", "processing", "completed", "failed", "cancelled")
 
 
@@ -70,7 +65,7 @@ def stats(
 async def serve(instance: Instance, workload: Workload, *, burst: bool) -> None:
     """Boot the application without its HTTP, and work until a signal or, with ``burst``, until nothing is due."""
     stopping = asyncio.Event()
-    with _signals(stopping):
+    with stop_signals(stopping):
         async with goose.running(instance, background=True, overrides={Workload: workload}) as kernel:
             supervisor = kernel.get(Supervisor)
             log.info("working on %s", ", ".join(f"{w.queue} ({w.slots})" for w in supervisor.workers) or "nothing")
@@ -113,22 +108,3 @@ def _names(queues: str | None) -> tuple[str, ...] | None:
         return tuple(dict.fromkeys(queue_name(name.strip()) for name in queues.split(",")))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--queues") from error
-
-
-@contextlib.contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for a graceful stop, the second ends the process."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if stopping.is_set():
-            log.warning("a second signal: ending now")
-            os._exit(128 + number)
-        loop.call_soon_threadsafe(stopping.set)
-
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -254,6 +254,7 @@ class TestTrouble:
 
     async def test_a_loop_that_dies(self, boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker whose loop dies is not ready meanwhile, is started again, and loses nothing that runs."""
+        monkeypatch.setattr("goose.lifecycle.RESTART_MAX", 0.2)
         async with boot(Wait, Note, Diary, poll_interval=0.05, background=True) as kernel:
             client, diary = kernel.get(Client), kernel.get(Diary)
             await client.dispatch(Wait(number=1))
