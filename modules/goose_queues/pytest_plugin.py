@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     """A dispatch that is never awaited fails the test that forgot it."""
     config.addinivalue_line("filterwarnings", "error:dispatch of .* was never sent:RuntimeWarning")
+    # What is raised while a sentence is collected, pytest reports as a warning of its own.
+    sentence = "error:Exception ignored in. <function Sentence.__del__:pytest.PytestUnraisableExceptionWarning"
+    config.addinivalue_line("filterwarnings", sentence)
 
 
 @pytest.fixture
