@@ -8,6 +8,7 @@ the connection's end. Each statement is one trip to the connection's thread, row
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
@@ -34,6 +35,8 @@ class TurnConnection(aiosqlite.Connection):
         self._turnstile = turnstile
         self._url = url
         self._has_turn = False
+        self._raw: RawConnection | None = None
+        self._stopped = False
         self._sent = 0
         self._done = 0
         """Trips to the thread, begun (counted in the loop) and ended (counted in the thread)."""
@@ -70,6 +73,23 @@ class TurnConnection(aiosqlite.Connection):
         if not self._is_idle or self.in_transaction:
             await self._trip(partial(self._end, "ROLLBACK"))
 
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close what was opened, whoever waits for it or no longer does, and end the thread; once is enough.
+
+        aiosqlite itself forgets a connection whose opener or closer was cancelled, and waits for ever for a thread
+        that has been told to end twice.
+        """
+        if self._stopped:
+            return None
+        self._stopped = True
+        self._tx.put_nowait((None, self._close_raw))
+        return super().stop()
+
+    def join(self) -> None:
+        """Block until the thread has ended, after ``stop``; from another thread."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
     @property
     def _is_idle(self) -> bool:
         """Whether no trip is on its way: a cancelled one still runs to its end, and may begin a transaction there."""
@@ -82,9 +102,13 @@ class TurnConnection(aiosqlite.Connection):
     # --- everything below runs in the connection's thread
 
     def _open(self) -> sqlite3.Connection:
-        raw = self._file.connect()
+        self._raw = raw = self._file.connect()
         raw.on_close = self._closed
         return raw
+
+    def _close_raw(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
 
     def _work(self, work: Callable[[sqlite3.Connection], T], *, begin: bool) -> T:
         raw = self._conn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from goose import Scope
 from goose_sql import Database, open_units
+from goose_sql.sqlite import RawConnection, SqliteFile
 from waiting import wait_until
 
 
@@ -231,6 +233,41 @@ async def test_cancelled_commit(database: Database, eggs: Any) -> None:
         await task
     assert checked_out(database) == 0
     assert await database.read(eggs.names) == ["a"]
+
+
+async def test_cancelled_while_connecting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is cancelled while a connection is opened for it leaves that connection closed."""
+    connect, opened, may_return = SqliteFile.connect, threading.Event(), threading.Event()
+    made: list[RawConnection] = []
+
+    def connect_slowly(file: SqliteFile) -> RawConnection:
+        made.append(connect(file))
+        opened.set()
+        may_return.wait(30)
+        return made[-1]
+
+    monkeypatch.setattr(SqliteFile, "connect", connect_slowly)
+
+    async def read() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    task = asyncio.create_task(read())
+    await asyncio.to_thread(opened.wait, 30)
+    task.cancel()
+    may_return.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (raw,) = made
+    await wait_until(lambda: is_closed(raw))
+
+
+def is_closed(raw: RawConnection) -> bool:
+    try:
+        raw.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return True
+    return False
 
 
 async def test_cancelled_while_waiting_for_the_turn(database: Database, eggs: Any) -> None:
