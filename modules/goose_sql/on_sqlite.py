@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import tempfile
 import weakref
+from collections.abc import Iterable
 from concurrent.futures import wait
 from contextlib import closing
 from pathlib import Path
@@ -48,6 +49,7 @@ class OnSqlite:
         self._writer = Writer(self._file, self._turnstile, self._url, self._explain)
         self._readers = Readers(self._file, self._url, self._explain)
         self._counters: weakref.WeakSet[ChangeCounter] = weakref.WeakSet()
+        self._sessions: weakref.WeakSet[TurnConnection] = weakref.WeakSet()
         self.engine: Final[AsyncEngine] = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
             async_creator=self._connect,
@@ -104,6 +106,11 @@ class OnSqlite:
     async def _end(self) -> None:
         await asyncio.to_thread(self._join)
         await self.engine.dispose()
+        # Those of cancelled tasks are no longer the engine's, and may still be closing.
+        left = list(self._sessions)
+        for connection in left:
+            connection.stop()
+        await asyncio.to_thread(_join_all, left)
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -125,10 +132,17 @@ class OnSqlite:
             counter.close()
 
     async def _connect(self) -> aiosqlite.Connection:
-        return await TurnConnection(self._file, self._turnstile, self._url)
+        connection = TurnConnection(self._file, self._turnstile, self._url)
+        self._sessions.add(connection)
+        return await connection
 
     def _explain(self, error: BaseException) -> BaseException:
         return explained(self.address, error)
+
+
+def _join_all(connections: Iterable[TurnConnection]) -> None:
+    for connection in connections:
+        connection.join()
 
 
 def _altered(raw: sqlite3.Connection, operation: Operation[T]) -> T:

@@ -69,7 +69,8 @@ class FaultController(Controller):
 
     @post("/steps/{count:int}")
     async def steps(self, ctx: Context) -> list[str]:
-        jobs = (Step() for _ in range(int(ctx.param("count"))))
+        # Of different lengths, so that they do not all end in one moment.
+        jobs = (Step(seconds=0.01 + 0.004 * (number % 6)) for number in range(int(ctx.param("count"))))
         return [handle.id for handle in await self.queue.dispatch_many(jobs)]
 
     @post("/joined/{id}")
