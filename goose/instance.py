@@ -155,7 +155,12 @@ async def lifespan(
         await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
         raise
     await send({"type": "lifespan.startup.complete"})
-    await receive()
+    try:
+        await receive()
+    except BaseException:
+        # A server that is told to end at once cancels its lifespan and never asks for the shutdown.
+        await stop([instance], kernel)
+        raise
     try:
         await stop([instance], kernel)
     except Exception as error:

@@ -74,6 +74,20 @@ async def test_lifespan(app: Instance) -> None:
         assert app.kernel is None
 
 
+async def test_a_lifespan_that_is_cancelled_stops_the_application(app: Instance) -> None:
+    """A server that ends without asking for the shutdown leaves nothing running."""
+    server = Lifespan(app)
+    await server.inbox.put({"type": "lifespan.startup"})
+    await wait_until(lambda: server.sent == [{"type": "lifespan.startup.complete"}])
+    assert app.kernel is not None
+    counter = app.kernel.get(Counter)
+    server.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await server.task
+    assert counter.events == ["shutdown"]
+    assert app.kernel is None
+
+
 class Broken:
     async def on_boot(self) -> None:
         raise ValueError("no disk")

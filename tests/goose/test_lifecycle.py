@@ -224,6 +224,17 @@ async def test_supervision(caplog: pytest.LogCaptureFixture) -> None:
     assert RESTART_MAX == 30
 
 
+def test_an_event_loop_that_closes_ends_supervision() -> None:
+    """Where nobody shuts the application down, closing the event loop ends on_run all the same, and hangs nothing."""
+
+    async def boot_and_leave() -> None:
+        await worker(root(Running)).new_kernel().boot(background=True)
+        await wait_until(lambda: "run" in events)
+
+    asyncio.run(boot_and_leave())
+    assert events == ["run", "run ended"]
+
+
 async def test_stop_background_comes_before_shutdown() -> None:
     """A stop signal ends on_run at once, long before the hooks of the shutdown."""
     async with running(worker(root(Running)), background=True) as kernel:
