@@ -127,7 +127,7 @@ class Run:
                 self.down = None
                 await self._hook()
             except BaseException as error:
-                if self._stopping or self._task.cancelling():
+                if self._stopping or (isinstance(error, asyncio.CancelledError) and self._task.cancelling()):
                     return  # Cancelled by us, or with everything else by an event loop that closes.
                 self.down = f"{type(error).__name__}: {error}"
                 if loop.time() - started > RESTART_MAX:

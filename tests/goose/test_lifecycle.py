@@ -224,6 +224,19 @@ async def test_supervision(caplog: pytest.LogCaptureFixture) -> None:
     assert RESTART_MAX == 30
 
 
+class DyingInAGroup(Dying):
+    async def on_run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().on_run())
+
+
+async def test_supervision_of_a_task_group() -> None:
+    """A death that cancels the tasks beside it is a death all the same."""
+    async with running(worker(root(DyingInAGroup)), background=True) as kernel:
+        await wait_until(lambda: kernel.get(DyingInAGroup).lives == 3)
+        assert (await kernel.check())["DyingInAGroup.on_run"] is None
+
+
 def test_an_event_loop_that_closes_ends_supervision() -> None:
     """Where nobody shuts the application down, closing the event loop ends on_run all the same, and hangs nothing."""
 
