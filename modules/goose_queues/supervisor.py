@@ -98,7 +98,7 @@ class Supervisor:
                 for worker in self.workers:
                     group.create_task(worker.run(), name=f"goose-worker-{worker.queue}")
         except BaseExceptionGroup as group_error:
-            raise _innermost(group_error) from None
+            raise _first(group_error) from group_error
 
     async def on_shutdown(self) -> None:
         """Finish what runs, up to the shutdown timeout; cancel and give back the rest; write everything down."""
@@ -185,7 +185,8 @@ class Hints:
         self._wake(queues)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+def _first(error: BaseException) -> BaseException:
+    """The first of the errors in a group; all workers die of the same where the store has a fault."""
+    while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
