@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from goose_queues.errors import StoreUnavailable
 from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
+from goose_queues.patience import until_answered
 from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.store import Store
 
@@ -22,9 +22,6 @@ log = logging.getLogger("goose_queues.settler")
 
 TOGETHER: Final = 1_000
 """Outcomes at most that one transaction writes."""
-RETRY_FIRST: Final = 0.1
-RETRY_LAST: Final = 10.0
-"""Seconds before the store is asked again: doubling from the first to the last, with jitter."""
 
 
 class Settler:
@@ -111,14 +108,10 @@ class Settler:
         self._written(settlements, lost)
 
     async def _settled(self, settlements: Sequence[Settlement]) -> frozenset[str]:
-        wait = RETRY_FIRST
-        while True:
-            try:
-                return await self._store.settle(settlements)
-            except StoreUnavailable as error:
-                log.warning("outcomes are kept until the store answers: %s", error, extra={"waiting": len(settlements)})
-            await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-            wait = min(wait * 2, RETRY_LAST)
+        def complain(error: StoreUnavailable) -> None:
+            log.warning("outcomes are kept until the store answers: %s", error, extra={"waiting": len(settlements)})
+
+        return await until_answered(lambda: self._store.settle(settlements), complain)
 
     def _written(self, settlements: Sequence[Settlement], lost: frozenset[str]) -> None:
         let_go = self._heartbeat.let_go

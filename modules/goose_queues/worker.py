@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
 from goose_queues.heartbeat import Heartbeat
+from goose_queues.patience import RETRY_FIRST, until_answered
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -23,9 +23,6 @@ from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.worker")
 
-RETRY_FIRST: Final = 0.1
-RETRY_LAST: Final = 10.0
-"""Seconds before the store is asked again after it did not answer: doubling, with jitter."""
 BACKLOG: Final = 5_000
 """Unwritten outcomes in the process beyond which nothing more is claimed."""
 NEVER_EARLY: Final = 0.001
@@ -134,15 +131,12 @@ class Worker:
         return min(overdue, self.slots // 2) if overdue else 0
 
     async def _claim(self, limit: int) -> Claimed:
-        shop, wait = self._shop, RETRY_FIRST
+        shop = self._shop
         request = Claim(self.queue, shop.names, limit, shop.lease, shop.identity)
-        while True:
-            try:
-                return await self._claim_once(request)
-            except StoreUnavailable as error:
-                log.warning("nothing can be claimed from %s: %s", self.queue, error, extra={"queue": self.queue})
-            await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-            wait = min(wait * 2, RETRY_LAST)
+        return await until_answered(lambda: self._claim_once(request), self._complain)
+
+    def _complain(self, error: StoreUnavailable) -> None:
+        log.warning("nothing can be claimed from %s: %s", self.queue, error, extra={"queue": self.queue})
 
     async def _claim_once(self, request: Claim) -> Claimed:
         """One claim; where this is cancelled meanwhile, it completes all the same and its jobs are given back."""
