@@ -240,15 +240,11 @@ class Graph:
 
     def _visible_modules(self, module: Module, key: Key) -> Iterator[Module]:
         yield module
-        for other in (*self.tree.imports[module], *self.tree.everywhere):
-            if key in self._exports[other]:
-                yield other
+        yield from (other for other in self.tree.seen_from(module) if key in self._exports[other])
 
     def _look_around(self, module: Module) -> None:
         sight = self.sights[module] = Sight(module, dict(self._builtins))
-        others = [
-            other for other in dict.fromkeys((*self.tree.imports[module], *self.tree.everywhere)) if other is not module
-        ]
+        others = self.tree.seen_from(module)
         seen = list(self._own[module].values())
         seen += [self._own[o][key] for o in others for key in self._exports[o] if key in self._own[o]]
         for node in seen:
@@ -300,8 +296,7 @@ class Graph:
         if bare:
             self._faults.append(FieldsNotInjected(str(node.module), source.__name__, bare))
             return
-        place = f"{source.__name__}.__init__" if inspect.isclass(source) else _function_name(source)
-        node.dependencies = self._fill(node.module, place, partial(constructor_parameters, source))
+        node.dependencies = self._fill(node.module, _place_name(node), partial(constructor_parameters, source))
 
     def _fill(self, module: Module, place: str, read: Callable[[], tuple[Parameter, ...]]) -> tuple[Dependency, ...]:
         try:
@@ -326,7 +321,7 @@ class Graph:
         if owner is not None:
             fault = DependencyNotVisible(
                 str(module), place, parameter.name, str(key), str(owner),
-                imported=owner in self.tree.imports[module] or owner in self.tree.everywhere,
+                imported=owner in self.tree.seen_from(module),
                 exported=key in self._exports[owner],
             )  # fmt: skip
             self._faults.append(fault)

@@ -48,6 +48,11 @@ class Tree:
         self.everywhere: Final = tuple(dict.fromkeys(m for m in (*plugged, *loud) if m is not None))
         """Modules whose exports are visible to all: plugged in, or global."""
 
+    def seen_from(self, module: Module) -> tuple[Module, ...]:
+        """The other modules whose exports a module sees: what it imports, and what is visible to all."""
+        others = dict.fromkeys((*self.imports[module], *self.everywhere))
+        return tuple(other for other in others if other is not module)
+
     def below(self, root: Module) -> frozenset[Module]:
         """What one root brings along, and what is visible everywhere."""
         seen: set[Module] = set()
