@@ -16,6 +16,14 @@ from ledger import Ledger
 from waiting import wait_until
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Fleet:
     """The processes of one test, its store and its ledger.
 
@@ -49,9 +57,7 @@ class Fleet:
     @asynccontextmanager
     async def serve(self, *, workers: int | None = None, **environ: str) -> AsyncIterator[httpx2.AsyncClient]:
         """A web process, ready; the client that speaks to it."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         process = self.start("api", str(port), workers=workers, **environ)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
 

@@ -18,16 +18,10 @@ import anyio.to_thread
 import pytest
 
 import goose
+from fleet import free_port
 from waiting import wait_until
 
 APP = Path(__file__).with_name("serving_app.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
