@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from goose_queues.clock import Clock
 from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
 from goose_queues.record import Claim, Claimed, JobRecord, NewJob, QueueStats, Rescued, Settlement
+from goose_queues.redact import one_line
 from goose_queues.stores.sql import counts, migrate
 from goose_queues.stores.sql.claim import claim_on_sqlite
 from goose_queues.stores.sql.insert import insert
@@ -32,6 +33,7 @@ from goose_queues.stores.sql.read import get, stats
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
+from goose_queues.stores.sql.unreadable import read, write
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
@@ -159,7 +161,7 @@ class SqlStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
         with self._faults():
-            return await self._database.write(lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
+            return await write(self._database, lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
 
     def extend(
         self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
@@ -179,21 +181,21 @@ class SqlStore:
         if not settlements:
             return frozenset()
         with self._faults():
-            settled = await self._database.write(lambda it: settle(it, self._layout, self._now(), settlements))
+            settled = await write(self._database, lambda it: settle(it, self._layout, self._now(), settlements))
         self._wakeup.tell(settled.queues)
         return settled.lost
 
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs of dead workers back."""
         with self._faults():
-            rescued = await self._database.write(lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
+            rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
         self._wakeup.tell(rescued.queues)
         return rescued
 
     async def prune(self, retention: float, limit: int) -> int:
         """Delete old finished jobs; with the last chunk, look whether the counts are still right."""
         with self._faults():
-            deleted = await self._database.write(lambda it: prune(it, self._layout, self._now(), retention, limit))
+            deleted = await write(self._database, lambda it: prune(it, self._layout, self._now(), retention, limit))
             if deleted < limit:
                 await self._correct_counts()
         return deleted
@@ -201,12 +203,12 @@ class SqlStore:
     async def get(self, job_id: str) -> JobRecord | None:
         """One job, whole."""
         with self._faults():
-            return await self._database.read(lambda it: get(it, self._layout, job_id))
+            return await read(self._database, lambda it: get(it, self._layout, job_id))
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts of every queue."""
         with self._faults():
-            return await self._database.read(lambda it: stats(it, self._layout, self._now()))
+            return await read(self._database, lambda it: stats(it, self._layout, self._now()))
 
     def _now(self) -> int:
         """The time of a statement, taken while its transaction is open: SQLite's clock is this machine's."""
@@ -229,10 +231,11 @@ class SqlStore:
             raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
 
     async def _correct_counts(self) -> None:
-        drift = await self._database.read(lambda it: counts.drift(it, self._layout))
+        drift = await read(self._database, lambda it: counts.drift(it, self._layout))
         if drift:
-            log.warning("The jobs table was changed from outside: counts corrected", extra={"moves": dict(drift)})
-            await self._database.write(lambda it: counts.apply(it, self._layout, drift))
+            moves = {one_line(f"{queue} {state}"): jobs for (queue, state), jobs in drift.items()}
+            log.warning("The jobs table was changed from outside: counts corrected", extra={"moves": moves})
+            await write(self._database, lambda it: counts.apply(it, self._layout, drift))
 
     def _refuse_own_lock(self) -> None:
         if any(unit.is_on(self._database) and unit.holds_write_lock for unit in open_units()):
@@ -269,7 +272,7 @@ class SqlStore:
         except DatabaseClosed as error:
             raise StoreUnavailable(self._database.url, "it is not open.") from error
         except (sqlite3.OperationalError, OperationalError) as error:
-            raise StoreUnavailable(self._database.url, f"{error}.") from error
+            raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
 
 
 def _dialect(database: Database) -> Dialect:
