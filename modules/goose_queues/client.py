@@ -103,7 +103,7 @@ class Client:
         record = await self._store.get(str(job_id))
         if record is None:
             raise JobNotFound(job_id)
-        return status_of(record)
+        return status_of(record, self._registry.names, _known_queues(self._registry, self._settings))
 
     async def stats(self) -> Stats:
         """Counts by queue; a queue that has no job reads as zeros."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from goose_queues.record import JobRecord, QueueStats, Status
+from pydantic_core import from_json
+
+from goose_queues.record import ErrorRecord, JobRecord, QueueStats, Status
+from goose_queues.redact import one_line
 
 FINISHED: Final = frozenset[Status](("completed", "failed", "cancelled"))
 
 _EMPTY: Final = QueueStats()
+_SHOWN: Final = 80
+"""Characters of a name or value in a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class JobStatus:
     """The latest that the handler told of itself."""
     cancel_requested: bool
     note: str | None
-    """What there is to say beside the status, such as a result that could not be kept."""
+    """What there is to say beside the status: a result that could not be kept, a name or a queue without a worker."""
 
 
 class Stats(dict[str, QueueStats]):
@@ -50,9 +54,21 @@ class Stats(dict[str, QueueStats]):
         return _EMPTY
 
 
-def status_of(record: JobRecord) -> JobStatus:
-    """A record as a user sees it."""
+def status_of(
+    record: JobRecord, names: Container[str] | None = None, queues: Container[str] | None = None
+) -> JobStatus:
+    """A record as a user sees it.
+
+    Args:
+        record: What the store knows.
+        names: The names of jobs that have a class here, and
+        queues: the queues that somebody is known to serve, so that ``note`` can tell why a job stays pending; None:
+            not known.
+    """
     error = record.error
+    result, no_result = _decoded("result", record.result)
+    progress, no_progress = _decoded("progress", record.progress)
+    notes = (record.note, no_result, no_progress, *_without_worker(record, names, queues))
     return JobStatus(
         id=record.id,
         name=record.name,
@@ -63,11 +79,11 @@ def status_of(record: JobRecord) -> JobStatus:
         available_at=record.available_at,
         started_at=record.started_at,
         finished_at=record.finished_at,
-        error=None if error is None else f"{error.type}: {error.message}" if error.message else error.type,
-        result=_decoded(record.result),
-        progress=_decoded(record.progress),
+        error=None if error is None else _said(error),
+        result=result,
+        progress=progress,
         cancel_requested=record.cancel_requested,
-        note=record.note,
+        note="; ".join(filter(None, notes)) or None,
     )
 
 
@@ -76,5 +92,28 @@ def stats_of(known: Iterable[str], counted: Mapping[str, QueueStats]) -> Stats:
     return Stats({**dict.fromkeys(sorted(known), _EMPTY), **counted})
 
 
-def _decoded(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+def _without_worker(record: JobRecord, names: Container[str] | None, queues: Container[str] | None) -> Iterator[str]:
+    if record.status != "pending":
+        return
+    if names is not None and record.name not in names:
+        name = one_line(record.name, _SHOWN)
+        yield f"no worker for {name}: no registered job has this name; a class that was renamed takes it as aliases="
+    if queues is not None and record.queue not in queues:
+        queue = one_line(record.queue, _SHOWN)
+        yield f"no worker for queue {queue}: no registered job and no setting names it"
+
+
+def _said(error: ErrorRecord) -> str:
+    """Class and message, as text that can be written anywhere."""
+    text = f"{error.type}: {error.message}" if error.message else error.type
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _decoded(column: str, text: str | None) -> tuple[Any, str | None]:
+    """JSON text as a value; None and a note where a hand has written something else."""
+    if text is None:
+        return None, None
+    try:
+        return from_json(text), None
+    except ValueError:
+        return None, one_line(f"corrupt row: {column} is {text[:_SHOWN]!r}")
