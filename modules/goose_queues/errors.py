@@ -5,20 +5,27 @@ from __future__ import annotations
 from goose.errors import ConfigError, GooseError
 
 __all__ = [
+    "BatchError",
+    "BatchNotFound",
+    "BatchTooLarge",
+    "ChainTooLong",
     "ConfigError",
     "CorruptRow",
     "DuplicateJobName",
     "ForeignSession",
     "HandlerExited",
     "HookFailed",
+    "InvalidFilter",
     "InvalidName",
     "InvalidQueueName",
     "JobCancelled",
+    "JobConflict",
     "JobExists",
     "JobFailed",
     "JobNotFound",
     "JobTimeout",
     "LayoutMismatch",
+    "LeaseLost",
     "PayloadError",
     "PayloadMismatch",
     "PayloadTooLarge",
@@ -202,6 +209,71 @@ class JobNotFound(QueueError):
     def __init__(self, job_id: object) -> None:
         self.job_id = job_id
         super().__init__("no such job")
+
+
+class BatchNotFound(QueueError):
+    """There is no batch of this id, whatever the text; the same for one that has been pruned."""
+
+    status_code = 404
+
+    def __init__(self, batch_id: object) -> None:
+        self.batch_id = batch_id
+        super().__init__("no such batch")
+
+
+class JobConflict(QueueError):
+    """A job is not in a state in which it can be retried or cancelled; nothing was changed."""
+
+    status_code = 409
+
+    def __init__(self, job_id: str, status: str, reason: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        """What it is instead."""
+        super().__init__(f"job {job_id} is {status}: {reason}")
+
+
+class InvalidFilter(QueueError, ValueError):
+    """A listing was asked for something that it cannot be asked for."""
+
+    status_code = 400
+
+    def __init__(self, option: str, value: object, allowed: str) -> None:
+        self.option = option
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{option}={_shown(value)}: {allowed}")
+
+
+class BatchError(QueueError, RuntimeError):
+    """A chain or batch was changed after it had been dispatched, or had become a part of another."""
+
+
+class BatchTooLarge(QueueError, ValueError):
+    """A batch has more members, or more bytes of payload, than one transaction should hold; nothing was stored."""
+
+    def __init__(self, what: str, found: int, limit: int) -> None:
+        self.what = what
+        """Members, or bytes."""
+        self.found = found
+        self.limit = limit
+        super().__init__(f"a batch holds at most {_grouped(limit)} {what}, not {_grouped(found)}: dispatch several")
+
+
+class ChainTooLong(QueueError, ValueError):
+    """A chain has more links than it may have; nothing was stored."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"a chain has at most {_grouped(limit)} links: let the last one dispatch another chain")
+
+
+class LeaseLost(QueueError):
+    """The attempt no longer holds its job: another worker may be running it. What it still does is not kept."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"the lease of job {job_id} was lost: stop, another worker may be running it")
 
 
 class JobFailed(QueueError):

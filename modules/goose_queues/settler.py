@@ -15,6 +15,7 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import until_answered
+from goose_queues.pausing import reached
 from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.redact import one_line
 from goose_queues.store import Store
@@ -32,16 +33,23 @@ class Settler:
         store: Where they go.
         heartbeat: Told which leases are no longer needed.
         completions: Told which jobs have been settled.
-        wake: Told which queues have got jobs back.
+        wake: Told which queues have got jobs back, or room under their limit.
+        limited: The queues of which the fleet runs only so many jobs at once: each outcome makes room for a claim.
     """
 
     def __init__(
-        self, store: Store, heartbeat: Heartbeat, completions: Completions, wake: Callable[[frozenset[str]], None]
+        self,
+        store: Store,
+        heartbeat: Heartbeat,
+        completions: Completions,
+        wake: Callable[[frozenset[str]], None],
+        limited: frozenset[str] = frozenset(),
     ) -> None:
         self._store = store
         self._heartbeat = heartbeat
         self._completions = completions
         self._wake = wake
+        self._limited = limited
         self._waiting: list[Settlement] = []
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
@@ -94,6 +102,7 @@ class Settler:
             self._writing = None
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
+        reached("settle.sent")
         try:
             lost = await self._settled(settlements)
         except Exception:
@@ -107,6 +116,7 @@ class Settler:
             shown = one_line(job_id)
             log.exception("the outcome of job %s could not be written", shown, extra={"job_id": shown})
             lost = frozenset((job_id,))
+        reached("settle.committed")
         self._written(settlements, lost)
 
     async def _settled(self, settlements: Sequence[Settlement]) -> frozenset[str]:
@@ -122,6 +132,10 @@ class Settler:
         self._completions.settled(one.claimed.id for one in settlements if one.claimed.id not in lost)
         for shown in map(one_line, lost):
             log.warning("the lease of job %s was lost: its outcome is dropped", shown, extra={"job_id": shown})
-        back = {one.claimed.queue for one in settlements if isinstance(one.outcome, Retry | Snoozed | Released)}
+        back = {
+            one.claimed.queue
+            for one in settlements
+            if isinstance(one.outcome, Retry | Snoozed | Released) or one.claimed.queue in self._limited
+        }
         if back:
             self._wake(frozenset(back))

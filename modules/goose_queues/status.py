@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,15 @@ FINISHED: Final = frozenset[Status](("completed", "failed", "cancelled"))
 _EMPTY: Final = QueueStats()
 _SHOWN: Final = 80
 """Characters of a name or value in a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a handler said that it is."""
+
+    done: float
+    total: float | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +50,19 @@ class JobStatus:
     """Class and message of what the latest failed attempt raised."""
     result: Any
     """What the handler returned, once it is completed."""
-    progress: Any
-    """The latest that the handler told of itself."""
+    progress: Progress | None
+    """The latest that the handler told by ``ctx.progress``."""
     cancel_requested: bool
     note: str | None
-    """What there is to say beside the status: a result that could not be kept, a name or a queue without a worker."""
+    """What there is to say beside the status: why it was cancelled, a result that could not be kept,
+    a name or a queue without a worker."""
+    meta: dict[str, Any]
+    """The small data that was dispatched beside the payload."""
+    chain_id: str | None
+    position: int | None
+    """Place in the chain, from 0."""
+    batch_id: str | None
+    """Of the batch that it is a member or a callback of."""
 
 
 class Stats(dict[str, QueueStats]):
@@ -67,8 +85,7 @@ def status_of(
     """
     error = record.error
     result, no_result = _decoded("result", record.result)
-    progress, no_progress = _decoded("progress", record.progress)
-    notes = (record.note, no_result, no_progress, *_without_worker(record, names, queues))
+    notes = (record.note, no_result, *_without_worker(record, names, queues))
     return JobStatus(
         id=record.id,
         name=record.name,
@@ -81,9 +98,13 @@ def status_of(
         finished_at=record.finished_at,
         error=None if error is None else _said(error),
         result=result,
-        progress=progress,
+        progress=_progress(record.progress),
         cancel_requested=record.cancel_requested,
         note="; ".join(filter(None, notes)) or None,
+        meta=_object(record.meta),
+        chain_id=record.chain_id,
+        position=record.position,
+        batch_id=record.batch_id,
     )
 
 
@@ -107,6 +128,25 @@ def _said(error: ErrorRecord) -> str:
     """Class and message, as text that can be written anywhere."""
     text = f"{error.type}: {error.message}" if error.message else error.type
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def progress_text(progress: Progress) -> str:
+    """A progress as it is stored."""
+    return json.dumps({"done": progress.done, "total": progress.total, "note": progress.note})
+
+
+def _progress(text: str | None) -> Progress | None:
+    """Whatever a hand may have written there."""
+    found = _object(text)
+    done, total = found.get("done"), found.get("total")
+    if not isinstance(done, int | float) or not isinstance(total, int | float | None):
+        return None
+    return Progress(done, total, str(found.get("note", "")))
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    found, _ = _decoded("", text)
+    return found if isinstance(found, dict) else {}
 
 
 def _decoded(column: str, text: str | None) -> tuple[Any, str | None]:

@@ -63,10 +63,10 @@ class Supervisor:
         self.runner: Final = runner
         self.completions: Final = completions
         self.hook_timeout: Final = settings.shutdown_timeout + 3 * LAST_MOMENTS
-        self._settings = settings
+        self.settings: Final = settings
         self._heartbeat = Heartbeat(store, settings.stale_job_timeout)
-        self._settler = Settler(store, self._heartbeat, completions, self.wake)
-        self.maintenance: Final = Maintenance(store, settings, self.wake)
+        self._settler = Settler(store, self._heartbeat, completions, self.wake, frozenset(settings.limits))
+        self.maintenance: Final = Maintenance(store, settings, self.wake, self._heartbeat.cancel)
         self._solitude = Solitude(settings.stale_job_timeout)
         self.identity: Final = str(uuid.uuid4())
         """Of this process in the store: new with each boot, never a host name or a pid."""
@@ -80,6 +80,7 @@ class Supervisor:
             settings.stale_job_timeout,
             settings.poll_interval,
             self.identity,
+            settings.limits,
         )
         self.workers: Final = tuple(self._hire(workload))
         """One for each queue that this process serves."""
@@ -107,7 +108,7 @@ class Supervisor:
             self._unsubscribe()
             self._unsubscribe = None
         self._solitude.close()
-        await self._drain(self._settings.shutdown_timeout)
+        await self._drain(self.settings.shutdown_timeout)
         if any(worker.busy for worker in self.workers):
             for worker in self.workers:
                 worker.interrupt()
@@ -137,7 +138,7 @@ class Supervisor:
             while self._busy() or any(w.rests == r for w, r in zip(self.workers, rests, strict=True)):
                 self._workshop.changed.clear()
                 await self._workshop.changed.wait()
-                await self._settler.flush(self._settings.stale_job_timeout)
+                await self._settler.flush(self.settings.stale_job_timeout)
             if sum(worker.claimed for worker in self.workers) == before:
                 return
 
@@ -150,7 +151,7 @@ class Supervisor:
             await worker.finished(deadline - time.monotonic())
 
     def _hire(self, workload: Workload) -> list[Worker]:
-        settings = self._settings
+        settings = self.settings
         queues = workload.queues or settings.served(self.registry.queues(settings.queue))
         slots = {q: settings.slots(q) if workload.concurrency is None else workload.concurrency for q in queues}
         return [Worker(queue, slots[queue], self._workshop) for queue in queues if slots[queue]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
+from goose_queues.pausing import reached
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
 from goose_queues.redact import one_line
 from goose_queues.runner import Runner
@@ -45,6 +47,8 @@ class Workshop:
     poll_interval: float
     identity: str
     """Of this process: a UUID, new with each boot."""
+    limits: Mapping[str, int]
+    """How many jobs of a queue the whole fleet runs at once, where that is limited."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a worker comes to rest or a job ends."""
 
@@ -133,7 +137,9 @@ class Worker:
 
     async def _claim(self, limit: int) -> Claimed:
         shop = self._shop
-        request = Claim(self.queue, shop.names, limit, shop.lease, shop.identity)
+        request = Claim(
+            self.queue, shop.names, limit, shop.lease, shop.identity, fleet_limit=shop.limits.get(self.queue)
+        )
         return await until_answered(lambda: self._claim_once(request), self._complain)
 
     def _complain(self, error: StoreUnavailable) -> None:
@@ -153,6 +159,8 @@ class Worker:
             self._claims.discard(claiming)
             raise
         self._claims.discard(claiming)
+        if claimed.jobs:
+            reached("claim.committed")
         for job in claimed.jobs:
             control = self._running[job.id] = RunControl(self._room.set)
             self._shop.heartbeat.hold(job, control, began)

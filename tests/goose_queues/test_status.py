@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from goose_queues.record import ErrorRecord, JobRecord
-from goose_queues.status import status_of
+from goose_queues.status import Progress, status_of
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
 RECORD = JobRecord(
@@ -73,7 +73,7 @@ def test_a_stored_name_forges_no_line() -> None:
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5_000, '"\\ud800"'])
 def test_what_is_no_json_is_noted_and_left_out(text: str) -> None:
     status = status_of(replace(RECORD, result=text, progress='{"done": 1}'))
-    assert (status.result, status.progress) == (None, {"done": 1})
+    assert (status.result, status.progress) == (None, Progress(1, None, ""))
     assert status.note is not None
     assert status.note.startswith("corrupt row: result is '")
     assert len(status.note) < 200

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, get_args
 
-from goose_queues.record import ClaimedJob, ErrorRecord, JobRecord, Status
+from goose_queues.record import BatchRole, ClaimedJob, ErrorRecord, JobRecord, Status
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
 
@@ -30,6 +30,7 @@ CLAIMED: Final = (
     "chain_id",
     "position",
     "batch_id",
+    "batch_role",
     "doomed",
     "error",
 )
@@ -60,6 +61,7 @@ RECORD: Final = (
     "chain_id",
     "position",
     "batch_id",
+    "batch_role",
 )
 """Columns that ``job_record`` reads, in its order."""
 
@@ -84,12 +86,27 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 _SOUND: Final[dict[type, Any]] = {int: 0, str: "{}"}
 """What stands where a row holds something else."""
 
+_ROLES: Final[dict[object, BatchRole]] = {role: role for role in get_args(BatchRole)}
+
 _STATUS: Final[dict[str, Status]] = {
     **{status: status for status in get_args(Status)},
     READY: "pending",
     SCHEDULED: "pending",
     WAITING: "pending",
 }
+
+
+_ID_LENGTH: Final = 36
+
+
+def is_id(text: str) -> bool:
+    """Whether a job or batch can have this id; what cannot is not looked for."""
+    return len(text) <= _ID_LENGTH and text.isascii()
+
+
+def status(state: str) -> str:
+    """A stored state in the words of users."""
+    return _STATUS.get(state, "failed")
 
 
 def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
@@ -111,6 +128,7 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id,
         position,
         batch_id,
+        batch_role,
         doomed,
         error,
     ) = row
@@ -149,6 +167,7 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id,
         position,
         batch_id,
+        _ROLES.get(batch_role),
         error_record(error) if doomed else None,
     )
 
@@ -176,6 +195,7 @@ def _corrupt(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id=sound["chain_id"],
         position=sound["position"],
         batch_id=sound["batch_id"],
+        batch_role=_ROLES.get(values["batch_role"]),
         failed_with=_corruption(wrong[0], values[wrong[0]]),
     )
 
@@ -215,6 +235,7 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         chain_id=_text_or_none(values["chain_id"]),
         position=None if values["position"] is None else _whole(values["position"]),
         batch_id=_text_or_none(values["batch_id"]),
+        batch_role=_ROLES.get(values["batch_role"]),
     )
 
 
