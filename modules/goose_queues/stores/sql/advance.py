@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -41,6 +42,7 @@ from goose_queues.stores.sql.tables import (
 
 MEMBERSHIP: Final = ("chain_id", "position", "batch_id", "batch_role")
 """Columns that ``ended`` takes, in its order."""
+_POSITIONS: Final = range(2**31)
 UNFINISHED: Final = (PROCESSING, READY, SCHEDULED, WAITING)
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NUMBER: Final[ColumnElement[Any]] = func.count(literal_column("*"))
@@ -70,20 +72,22 @@ class _Batch:
     position: int | None
 
 
+def membership(
+    chain_id: object, position: object, batch_id: object, batch_role: object
+) -> tuple[str | None, int | None, str | None]:
+    """Chain, place in it, and the batch that a job is a member of; None for what only a hand can have written."""
+    batch = batch_id if isinstance(batch_id, str) and batch_role == MEMBER else None
+    if isinstance(chain_id, str) and isinstance(position, int) and position in _POSITIONS:
+        return chain_id, position, batch
+    return None, None, batch
+
+
 def ended(
-    job_id: str,
-    name: str,
-    state: str,
-    chain_id: str | None,
-    position: int | None,
-    batch_id: str | None,
-    batch_role: str | None,
+    job_id: str, name: str, state: str, chain_id: object, position: object, batch_id: object, batch_role: object
 ) -> Ended | None:
     """A job's end, if anything can follow from it."""
-    membership = batch_id if batch_role == MEMBER else None
-    if membership is None and (chain_id is None or type(position) is not int):
-        return None
-    return Ended(job_id, name, state, chain_id if type(position) is int else None, position, membership)
+    chain, place, batch = membership(chain_id, position, batch_id, batch_role)
+    return None if chain is None and batch is None else Ended(job_id, name, state, chain, place, batch)
 
 
 def advance(connection: Connection, layout: Layout, now: int, jobs: Sequence[Ended]) -> frozenset[str]:
@@ -160,7 +164,7 @@ class Advance:
         for (batch_id,) in _empty_behind(self.layout).rows(self.connection, place):
             self._finish(batch_id)
             self._call_back(batch_id, "finally")
-        return {batch for _, batch, _ in behind if batch is not None}
+        return {batch for _, batch, _ in behind if isinstance(batch, str)}
 
     def judge(self, batch_id: str, *, broken: bool, failed: bool) -> None:
         """Call back what the batch has reached, now that members have ended.
@@ -231,13 +235,17 @@ class Advance:
 
     def _batch(self, batch_id: str) -> _Batch | None:
         rows = _locked(self.layout).rows(self.connection, {"of_batch": batch_id})
-        return _Batch(*rows[0]) if rows else None
+        if not rows:
+            return None
+        total, chain_id, position = rows[0]
+        chain, place, _ = membership(chain_id, position, None, None)
+        return _Batch(batch_id, total, chain, place)
 
 
 @lru_cache(maxsize=16)
 def _locked(layout: Layout) -> Statement:
     batches = layout.tables.batches
-    columns = (batches.c.id, batches.c.total, batches.c.chain_id, batches.c.position)
+    columns = (batches.c.total, batches.c.chain_id, batches.c.position)
     return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")).with_for_update())
 
 
@@ -361,7 +369,12 @@ def _calling(layout: Layout) -> Statement:
         word(READY),
         bindparam("now"),
         bindparam("now"),
-    ).where(callbacks.c.batch_id == bindparam("of_batch"), callbacks.c.role == bindparam("of_role"))
+    ).where(
+        callbacks.c.batch_id == bindparam("of_batch"),
+        callbacks.c.role == bindparam("of_role"),
+        # A hand may have given it the id of another: that must not keep the batch's last member from its end.
+        ~exists(select(_ONE).where(jobs.c.id == callbacks.c.id)),
+    )
     return layout.prepare(insert(jobs).from_select([*kept, "batch_role", "state", "due_at", "created_at"], made))
 
 

@@ -8,7 +8,6 @@ the last page of a million costs what the first does.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, select
 from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.read import ready_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -160,7 +160,7 @@ def _is_more(connection: Connection, layout: Layout, section: Section, wanted: J
 
 
 def _key(section: Section, row: Sequence[Any]) -> list[Any]:
-    values = dict(zip(RECORD, row, strict=True))
+    values: dict[str, Any] = dict(zip(RECORD, row, strict=True))
     return [values[column.lstrip("-")] for column in section.key]
 
 
@@ -176,7 +176,7 @@ def _ordered(key: Sequence[str], values: Sequence[Any]) -> Iterator[Any]:
 
 
 def _cursor(section: Section, row: Sequence[Any]) -> str:
-    text = json.dumps([section.name, *_key(section, row)])
+    text = cursor_text([section.name, *_key(section, row)])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -185,11 +185,11 @@ def _read_cursor(cursor: str | None, sections: Sequence[Section]) -> tuple[str |
         return None, None
     try:
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        name, *key = json.loads(text)
+        name, *key = cursor_key(text)
         section = next(section for section in sections if section.name == name)
-    except (ValueError, TypeError, AttributeError, StopIteration, RecursionError):
+    except (ValueError, StopIteration):
         section, key = None, []
-    if section is None or len(key) != len(section.key) or not all(type(part) in {int, float, str} for part in key):
+    if section is None or len(key) != len(section.key):
         raise InvalidFilter("cursor", cursor, "use the cursor of an earlier page with the same filter")
     return section.name, key
 
