@@ -25,6 +25,8 @@ from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.worker")
 
+CLAIMED: Final = 100
+"""Jobs at most that one claim takes, so that no transaction of it is long."""
 BACKLOG: Final = 5_000
 """Unwritten outcomes in the process beyond which nothing more is claimed."""
 NEVER_EARLY: Final = 0.001
@@ -103,15 +105,15 @@ class Worker:
     async def run(self) -> None:
         """Claim and start jobs until cancelled; what runs goes on after that, what is then claimed is given back."""
         while True:
-            free = await self._free_slots()
+            asked = min(await self._free_slots(), CLAIMED)
             self._wake.clear()
-            claimed = await self._claim(free)
+            claimed = await self._claim(asked)
             for job in claimed.jobs:
                 self._start(job)
             if any(map(is_suspect, claimed.jobs)):
                 # It asks to be alone in its first step: let it, before more is claimed.
                 await asyncio.sleep(0)
-            elif len(claimed.jobs) < free:
+            elif len(claimed.jobs) < asked:
                 await self._rest(claimed.next_due)
 
     def interrupt(self) -> None:
