@@ -6,15 +6,17 @@ Used by ``chain`` and ``batch`` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from goose_queues.errors import BatchError
 from goose_queues.ids import new_id
 from goose_queues.sentence import ALONE, Freight, Line, Options, Outbox, Place, Sentence
 
+H = TypeVar("H")
 
-class Group(Sentence):
-    """Several jobs that belong together."""
+
+class Group(Sentence, Generic[H]):
+    """Several jobs that belong together; dispatched, they are watched by an ``H``."""
 
     __slots__ = ("id",)
 
@@ -29,6 +31,24 @@ class Group(Sentence):
         """A UUIDv7, known before anything is stored."""
         # Not before its parts are found fit: one that is refused is not missed.
         self._armed = False
+
+    async def dispatch(self) -> H:
+        """Store all of it; a batch without members is over at once and calls back.
+
+        Raises:
+            StoreUnavailable: The store does not answer; nothing is stored.
+            RuntimeError: It has been dispatched already, or nothing is running.
+        """
+        await self._store()
+        return self._handle()
+
+    def send(self) -> H:
+        """The same from plain ``def`` code; from any thread but the event loop's.
+
+        Within the transaction of a ``Session`` or ``Connection`` (``using``) it is stored in place.
+        """
+        self._send()
+        return self._handle()
 
     @property
     @abstractmethod
@@ -62,6 +82,10 @@ class Group(Sentence):
             raise ValueError(f"using() of a {self._kind} inside a {self._outer}: say it of the {self._outer}")
         self._refuse_as_part()
         self._sent = f"a part of a {self._outer}"
+
+    @abstractmethod
+    def _handle(self) -> H:
+        """What it is watched by once it is stored."""
 
     @abstractmethod
     def _refuse_as_part(self) -> None:
