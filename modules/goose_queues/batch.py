@@ -34,7 +34,6 @@ class PendingBatch(Group[BatchHandle]):
     __slots__ = ("_callbacks", "_members", "_room", "_total")
 
     _kind: ClassVar[str] = "batch"
-    _outer: ClassVar[str] = "chain"
 
     def __init__(self, outbox: Outbox, line: Line, members: Iterable[Member]) -> None:
         super().__init__(outbox, line)
@@ -91,16 +90,15 @@ class PendingBatch(Group[BatchHandle]):
         freight.batches.append(NewBatch(self.id, self._total, callbacks, place.chain_id, place.position))
 
     def _add(self, member: object) -> None:
+        if isinstance(member, Group):
+            member.become_part(self._kind)
         if isinstance(member, PendingChain):
-            member.become_part()
             self._members.append(member)
             self._count(len(member.ids), member.size)
-            return
-        if isinstance(member, Group):
-            raise TypeError("a batch inside a batch: pass its jobs as members")
-        encoded = self._outbox.encode(member)
-        self._members.append((new_id(), encoded))
-        self._count(1, len(encoded.payload))
+        else:
+            encoded = self._outbox.encode(member)
+            self._members.append((new_id(), encoded))
+            self._count(1, len(encoded.payload))
 
     def _count(self, jobs: int, size: int) -> None:
         self._total += jobs

@@ -35,7 +35,6 @@ class PendingChain(Group[ChainHandle]):
     __slots__ = ("_links",)
 
     _kind: ClassVar[str] = "chain"
-    _outer: ClassVar[str] = "batch"
 
     def __init__(self, outbox: Outbox, line: Line, links: Sequence[Link]) -> None:
         super().__init__(outbox, line)
@@ -75,9 +74,7 @@ class PendingChain(Group[ChainHandle]):
     def _link(self, link: object) -> tuple[str, Encoded] | Group[BatchHandle]:
         if not isinstance(link, Group):
             return new_id(), self._outbox.encode(link)
-        if isinstance(link, PendingChain):
-            raise TypeError("a chain inside a chain: pass its jobs as links")
-        link.become_part()
+        link.become_part(self._kind)
         return link
 
     def _refuse_as_part(self) -> None:

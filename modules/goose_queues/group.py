@@ -22,8 +22,6 @@ class Group(Sentence, Generic[H]):
 
     _ending: ClassVar[str] = "end it with await .dispatch(), or with .send()"
     _kind: ClassVar[str]
-    _outer: ClassVar[str]
-    """What it may be a part of."""
 
     def __init__(self, outbox: Outbox, line: Line) -> None:
         super().__init__(outbox, line)
@@ -69,19 +67,22 @@ class Group(Sentence, Generic[H]):
         """Its own options, and those of the sentence around it where it has none."""
         return self._options.within(outer)
 
-    def become_part(self) -> None:
-        """From here on it is stored with the sentence around it.
+    def become_part(self, outer: str) -> None:
+        """From here on it is stored with the sentence around it, a chain or a batch.
 
         Raises:
             BatchError: It is a part of one already, or has been dispatched.
+            TypeError: It is of the same kind as that.
             ValueError: It has options that only the outermost can have, or parts that are no jobs.
         """
         self._refuse_again()
         self._armed = False
+        if outer == self._kind:
+            raise TypeError(f"a {outer} inside a {outer}: pass its jobs, not the {outer}")
         if self._using:
-            raise ValueError(f"using() of a {self._kind} inside a {self._outer}: say it of the {self._outer}")
+            raise ValueError(f"using() of a {self._kind} inside a {outer}: say it of the {outer}")
         self._refuse_as_part()
-        self._sent = f"a part of a {self._outer}"
+        self._sent = f"a part of a {outer}"
 
     @abstractmethod
     def _handle(self) -> H:
@@ -96,7 +97,8 @@ class Group(Sentence, Generic[H]):
             raise BatchError(f"this {self._kind} was already dispatched as {self._sent}")
 
     def _what(self) -> str:
-        return f"a {self._kind} of {len(self.ids)} jobs"
+        count = len(self.ids)
+        return f"a {self._kind} of {count} job{'' if count == 1 else 's'}"
 
     def _sent_as(self) -> str:
         return self.id
