@@ -1,18 +1,27 @@
 """goose_queues: background jobs that are not lost. Everything that an application imports from the queue stands here."""
 
 from goose_queues.backoff import Backoff, exponential, fixed
+from goose_queues.batch import PendingBatch
+from goose_queues.chain import PendingChain
 from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.context import JobContext
 from goose_queues.dispatch import PendingDispatch, PendingDispatches
 from goose_queues.errors import (
+    BatchError,
+    BatchNotFound,
+    BatchTooLarge,
+    ChainTooLong,
     DuplicateJobName,
+    InvalidFilter,
     InvalidName,
     InvalidQueueName,
     JobCancelled,
+    JobConflict,
     JobFailed,
     JobNotFound,
     JobTimeout,
+    LeaseLost,
     PayloadError,
     PayloadMismatch,
     PayloadTooLarge,
@@ -21,35 +30,50 @@ from goose_queues.errors import (
     UnregisteredJob,
     WorkerDied,
 )
-from goose_queues.handle import JobHandle
+from goose_queues.handle import BatchHandle, ChainHandle, JobHandle
 from goose_queues.job import Job
+from goose_queues.listing import JobListing
 from goose_queues.middleware import JobMiddleware, Next
 from goose_queues.module import QueuesModule
-from goose_queues.record import QueueStats
-from goose_queues.status import JobStatus, Stats
+from goose_queues.record import BatchProgress, QueueStats
+from goose_queues.status import JobStatus, Progress, Stats
 
 __all__ = [
     "Backoff",
+    "BatchError",
+    "BatchHandle",
+    "BatchNotFound",
+    "BatchProgress",
+    "BatchTooLarge",
+    "ChainHandle",
+    "ChainTooLong",
     "Client",
     "Clock",
     "DuplicateJobName",
+    "InvalidFilter",
     "InvalidName",
     "InvalidQueueName",
     "Job",
     "JobCancelled",
+    "JobConflict",
     "JobContext",
     "JobFailed",
     "JobHandle",
+    "JobListing",
     "JobMiddleware",
     "JobNotFound",
     "JobStatus",
     "JobTimeout",
+    "LeaseLost",
     "Next",
     "PayloadError",
     "PayloadMismatch",
     "PayloadTooLarge",
+    "PendingBatch",
+    "PendingChain",
     "PendingDispatch",
     "PendingDispatches",
+    "Progress",
     "QueueError",
     "QueueStats",
     "QueuesModule",

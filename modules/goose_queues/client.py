@@ -8,26 +8,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable, Sequence
-from weakref import WeakSet
+from collections.abc import Iterable
+from typing import Final, TypeVar
 
 from goose.errors import NotRunning
 from goose.kernel import Kernel
-from goose_queues import payload
+from goose_queues.batch import Member, PendingBatch
+from goose_queues.chain import Link, PendingChain
 from goose_queues.config import Settings
-from goose_queues.dispatch import Encoded, Line, Outbox, PendingDispatch, PendingDispatches
-from goose_queues.errors import JobNotFound, PayloadError
-from goose_queues.handle import Completions
-from goose_queues.job import Job, require_job
+from goose_queues.dispatch import PendingDispatch, PendingDispatches
+from goose_queues.errors import JobNotFound
+from goose_queues.handle import Completions, progress_of
+from goose_queues.job import Job
+from goose_queues.listing import JobListing
+from goose_queues.readiness import Readiness
+from goose_queues.record import BatchProgress, JobFilter, JobRecord, Status
+from goose_queues.redact import one_line
 from goose_queues.registry import Registry
+from goose_queues.sentence import Line, Outbox
 from goose_queues.status import JobStatus, Stats, stats_of, status_of
 from goose_queues.store import Store
+from goose_queues.values import queue_name
 
 log = logging.getLogger("goose_queues.client")
 
+M = TypeVar("M")
 
-class OpenStores(WeakSet[Store]):
-    """The stores of the applications that run with one module; what its readiness check asks."""
+PURGED: Final = 1_000
+"""Jobs at most that one transaction of a purge deletes."""
 
 
 class Client:
@@ -39,14 +47,12 @@ class Client:
         registry: Registry,
         settings: Settings,
         completions: Completions,
-        open_stores: OpenStores,
+        readiness: Readiness,
         kernel: Kernel,
     ) -> None:
         self._store = store
-        self._registry = registry
-        self._settings = settings
         self._kernel = kernel
-        self._open_stores = open_stores
+        self._readiness = readiness
         self._open = False
         self._known = _known_queues(registry, settings)
         """Queues that somebody is expected to serve, and those that have been spoken of as served by nobody."""
@@ -54,6 +60,7 @@ class Client:
         self._outbox = Outbox(
             store,
             settings,
+            registry,
             completions,
             self._refuse_closed,
             self._refuse_elsewhere,
@@ -64,13 +71,13 @@ class Client:
     async def on_boot(self) -> None:
         """Open the store; from here on jobs can be dispatched."""
         await self._store.open()
-        self._open_stores.add(self._store)
+        self._readiness.add(self._store)
         self._open = True
 
     async def on_shutdown(self) -> None:
         """Refuse whatever is dispatched from here on."""
         self._open = False
-        self._open_stores.discard(self._store)
+        self._readiness.discard(self._store)
 
     def dispatch(self, job: Job) -> PendingDispatch:
         """Begin the sentence that stores a job; it ends with ``await``, or with ``.send()`` in plain ``def`` code.
@@ -80,8 +87,7 @@ class Client:
             UnregisteredJob: Its class is in no module's declarations.
             PayloadError: A field cannot be stored.
         """
-        encoded = self._encode(require_job(job))
-        return PendingDispatch(self._outbox, _caller(), type(job).__name__, (encoded,))
+        return PendingDispatch(self._outbox, _caller(), (self._outbox.encode(job),))
 
     def dispatch_many(self, jobs: Iterable[Job]) -> PendingDispatches:
         """Begin the sentence that stores several jobs: all of them or none.
@@ -91,8 +97,31 @@ class Client:
             UnregisteredJob: The class of one is in no module's declarations.
             PayloadError: A field of one cannot be stored; the path begins with ``jobs[57]``.
         """
-        encoded = self._encode_all(_several(jobs))
-        return PendingDispatches(self._outbox, _caller(), f"{len(encoded)} jobs", encoded)
+        encoded = self._outbox.encode_all(_several(jobs, "dispatch_many"))
+        return PendingDispatches(self._outbox, _caller(), encoded)
+
+    def chain(self, *links: Link) -> PendingChain:
+        """Begin the sentence that stores jobs to be run one after the other; it ends with ``await .dispatch()``.
+
+        A link may be a ``batch(...)`` of jobs: the next one starts when all its members have completed.
+
+        Raises:
+            ValueError: There is no link, or one that cannot stand there.
+            ChainTooLong: There are more than 1,000.
+            TypeError: One of them is no job. The other errors are those of ``dispatch_many``.
+        """
+        return PendingChain(self._outbox, _caller(), links)
+
+    def batch(self, members: Iterable[Member]) -> PendingBatch:
+        """Begin the sentence that stores jobs which are counted together; it ends with ``await .dispatch()``.
+
+        A member may be a ``chain(...)`` of jobs; then each of those counts.
+
+        Raises:
+            BatchTooLarge: There are more than 100,000 jobs, or 64 MiB of payload.
+            TypeError: One of them is no job. The other errors are those of ``dispatch_many``.
+        """
+        return PendingBatch(self._outbox, _caller(), _several(members, "batch"))
 
     async def get_status(self, job_id: str) -> JobStatus:
         """What the store knows of a job, without its payload.
@@ -103,27 +132,89 @@ class Client:
         record = await self._store.get(str(job_id))
         if record is None:
             raise JobNotFound(job_id)
-        return status_of(record)
+        return self._shown(record)
+
+    async def get_batch(self, batch_id: str) -> BatchProgress:
+        """How far a batch is.
+
+        Raises:
+            BatchNotFound: There is none of this id, whatever the text.
+        """
+        return await progress_of(self._store, str(batch_id))
+
+    def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        status: Status | None = None,
+        name: str | None = None,
+        chain: str | None = None,
+        batch: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> JobListing:
+        """List jobs: what runs, what is next, what is due later, then what has finished, newest first.
+
+        Args:
+            queue: Only of this queue.
+            status: Only in this state.
+            name: Only of this stored name. It is looked for among the others, so it is slow in a long listing.
+            chain: Only links of the chain of this id, in their order.
+            batch: Only members of the batch of this id.
+            limit: So many at most; None: all.
+            cursor: Go on where a listing with the same filter ended: its ``cursor``.
+
+        Raises:
+            InvalidFilter: An argument is not what it may be.
+        """
+        return JobListing(self._store, self._shown, JobFilter(queue, status, name, chain, batch), limit, cursor)
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or cancelled job back, due at once and with its whole budget of retries.
+
+        Links of its chain that its end had cancelled wait for it again; callbacks of its batch never run a second time.
+
+        Raises:
+            JobNotFound: There is none of this id.
+            JobConflict: It is neither failed nor cancelled, or a link before it has to be retried first.
+        """
+        await self._store.retry(str(job_id))
+
+    async def cancel(self, job_id: str, reason: str = "cancelled by request") -> None:
+        """End a job: one that is pending never runs, one that runs is told to end within a second.
+
+        An ``async`` job is cancelled in its task, a thread job gets ``JobCancelled`` raised when it runs Python code
+        again; until it has ended its status has ``cancel_requested``. For a chain or batch it has not completed.
+
+        Raises:
+            JobNotFound: There is none of this id.
+            JobConflict: It has completed or failed.
+        """
+        await self._store.cancel(str(job_id), one_line(str(reason)))
+
+    async def pause(self, queue: str) -> None:
+        """Let no worker claim anything from a queue until ``resume``, in any process, restarts included. What runs goes on."""
+        await self._store.pause(queue_name(queue))
+
+    async def resume(self, queue: str) -> None:
+        """Let workers claim from a queue again."""
+        await self._store.resume(queue_name(queue))
+
+    async def purge(self, queue: str) -> int:
+        """Delete everything that is pending in a queue, in chunks; how many jobs. What runs or has finished stays."""
+        queue, total = queue_name(queue), 0
+        while True:
+            deleted = await self._store.purge(queue, PURGED)
+            total += deleted
+            if deleted < PURGED:
+                return total
 
     async def stats(self) -> Stats:
         """Counts by queue; a queue that has no job reads as zeros."""
         return stats_of(self._queues, await self._store.stats())
 
-    def _encode(self, job: Job) -> Encoded:
-        cls = type(job)
-        self._registry.require(cls)
-        return Encoded(cls, payload.encode(job, self._settings.max_payload_size))
-
-    def _encode_all(self, jobs: Iterable[Job]) -> Sequence[Encoded]:
-        encoded: list[Encoded] = []
-        for job in jobs:
-            try:
-                encoded.append(self._encode(require_job(job)))
-            except PayloadError as error:
-                raise error.within(f"jobs[{len(encoded)}]") from error
-            except TypeError as error:
-                raise TypeError(f"jobs[{len(encoded)}]: {error}") from error
-        return encoded
+    def _shown(self, record: JobRecord) -> JobStatus:
+        return status_of(record)
 
     def _refuse_closed(self) -> None:
         if not self._open:
@@ -160,10 +251,10 @@ def _caller() -> Line:
     return Line(frame.f_code.co_filename, frame.f_lineno)
 
 
-def _several(jobs: Iterable[Job]) -> Iterable[Job]:
+def _several(jobs: Iterable[M], method: str) -> Iterable[M]:
     # A job can be iterated over: it is a pydantic model.
     if isinstance(jobs, Job):
-        raise TypeError(f"dispatch_many() takes several jobs; use dispatch({type(jobs).__name__}(...))")
+        raise TypeError(f"{method}() takes several jobs; use dispatch({type(jobs).__name__}(...))")
     if not isinstance(jobs, Iterable):
-        raise TypeError(f"dispatch_many() takes several jobs, not {type(jobs).__name__}")
+        raise TypeError(f"{method}() takes several jobs, not {type(jobs).__name__}")
     return jobs

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, MutableMapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from typing_extensions import TypeForm
 
@@ -27,10 +28,20 @@ T = TypeVar("T")
 LOGGER: Final = logging.getLogger("goose_queues.job")
 
 
+class Reports(Protocol):
+    """What a running attempt tells the store; made by ``module``, so that running a job touches no store."""
+
+    async def progress(self, claimed: ClaimedJob, done: float, total: float | None, note: str) -> None:
+        """Keep how far it is. Raises ``LeaseLost``."""
+
+    async def heartbeat(self, claimed: ClaimedJob) -> None:
+        """Extend its lease now. Raises ``LeaseLost``."""
+
+
 class JobContext:
     """One attempt of one job, as its handler, its middleware and its ``on_failure`` see it."""
 
-    __slots__ = ("_claimed", "_client", "_find", "_log", "_meta", "job")
+    __slots__ = ("_claimed", "_client", "_find", "_log", "_meta", "_reports", "job")
 
     def __init__(
         self,
@@ -39,12 +50,14 @@ class JobContext:
         *,
         find: Callable[[Any], Any],
         client: Callable[[], Any],
+        reports: Reports,
     ) -> None:
         self.job: Job = job
         """The job itself, made anew from its payload for each attempt."""
         self._claimed = claimed
         self._find = find
         self._client = client
+        self._reports = reports
         self._log: JobLog | None = None
         self._meta: Any = None
 
@@ -107,6 +120,26 @@ class JobContext:
         """An instance by its type, its declared name, or its class's snake_case name, as the job's module sees it."""
         return self._find(key)
 
+    async def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell how far the job is, for whoever asks for its status; on return it is stored.
+
+        A small write to the store: tell each percent, not each row. In a plain ``def`` handler:
+        ``anyio.from_thread.run(ctx.progress, done, total)``.
+
+        Raises:
+            ValueError: A number is negative or not finite.
+            LeaseLost: Another worker may be running the job.
+        """
+        await self._reports.progress(self._claimed, _amount(done, "done"), _amount(total, "total"), one_line(note))
+
+    async def heartbeat(self) -> None:
+        """Extend the lease now, and learn whether it still holds; leases are extended by themselves all the while.
+
+        Raises:
+            LeaseLost: Another worker may be running the job.
+        """
+        await self._reports.heartbeat(self._claimed)
+
     def retry(self, *, after: Duration | None = None) -> RetrySignal:
         """What to raise to fail this attempt and have the next one ``after`` this time; counts against ``max_retries``."""
         return RetrySignal(None if after is None else delay(after, "retry(after=)"))
@@ -120,6 +153,20 @@ class JobContext:
     def cancel(self, reason: str) -> CancelSignal:
         """What to raise to end the job as ``cancelled``."""
         return CancelSignal(reason)
+
+
+@overload
+def _amount(value: float, what: str) -> float: ...
+@overload
+def _amount(value: float | None, what: str) -> float | None: ...
+def _amount(value: float | None, what: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"progress({what}=) must be a number, not {type(value).__name__}")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"progress({what}=) must be finite and not negative, not {value!r}")
+    return value
 
 
 class JobLog(logging.LoggerAdapter[logging.Logger]):

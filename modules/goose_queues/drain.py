@@ -79,7 +79,8 @@ async def _round(supervisor: Supervisor, outcomes: list[Outcome], limit: int) ->
 
 
 async def _claim(supervisor: Supervisor, queue: str) -> ClaimedJob | None:
-    claim = Claim(queue, supervisor.registry.names, 1, LEASE, supervisor.identity)
+    limit = supervisor.settings.limits.get(queue)
+    claim = Claim(queue, supervisor.registry.names, 1, LEASE, supervisor.identity, fleet_limit=limit)
     return next(iter((await supervisor.store.claim(claim)).jobs), None)
 
 

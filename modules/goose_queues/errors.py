@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from goose.errors import ConfigError, GooseError
 
 __all__ = [
+    "BatchError",
+    "BatchNotFound",
+    "BatchTooLarge",
+    "ChainTooLong",
     "ConfigError",
     "DuplicateJobName",
     "ForeignSession",
     "HandlerExited",
     "HookFailed",
+    "InvalidFilter",
     "InvalidName",
     "InvalidQueueName",
     "JobCancelled",
+    "JobConflict",
     "JobExists",
     "JobFailed",
     "JobNotFound",
     "JobTimeout",
     "LayoutMismatch",
+    "LeaseLost",
     "PayloadError",
     "PayloadMismatch",
     "PayloadTooLarge",
@@ -25,6 +34,7 @@ __all__ = [
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",
+    "WorkersStuck",
     "WouldDeadlock",
 ]
 
@@ -191,6 +201,71 @@ class JobNotFound(QueueError):
         super().__init__("no such job")
 
 
+class BatchNotFound(QueueError):
+    """There is no batch of this id, whatever the text; the same for one that has been pruned."""
+
+    status_code = 404
+
+    def __init__(self, batch_id: object) -> None:
+        self.batch_id = batch_id
+        super().__init__("no such batch")
+
+
+class JobConflict(QueueError):
+    """A job is not in a state in which it can be retried or cancelled; nothing was changed."""
+
+    status_code = 409
+
+    def __init__(self, job_id: str, status: str, reason: str) -> None:
+        self.job_id = job_id
+        self.status = status
+        """What it is instead."""
+        super().__init__(f"job {job_id} is {status}: {reason}")
+
+
+class InvalidFilter(QueueError, ValueError):
+    """A listing was asked for something that it cannot be asked for."""
+
+    status_code = 400
+
+    def __init__(self, option: str, value: object, allowed: str) -> None:
+        self.option = option
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{option}={_shown(value)}: {allowed}")
+
+
+class BatchError(QueueError, RuntimeError):
+    """A chain or batch was changed after it had been dispatched, or had become a part of another."""
+
+
+class BatchTooLarge(QueueError, ValueError):
+    """A batch has more members, or more bytes of payload, than one transaction should hold; nothing was stored."""
+
+    def __init__(self, what: str, found: int, limit: int) -> None:
+        self.what = what
+        """Members, or bytes."""
+        self.found = found
+        self.limit = limit
+        super().__init__(f"a batch holds at most {_grouped(limit)} {what}, not {_grouped(found)}: dispatch several")
+
+
+class ChainTooLong(QueueError, ValueError):
+    """A chain has more links than it may have; nothing was stored."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"a chain has at most {_grouped(limit)} links: let the last one dispatch another chain")
+
+
+class LeaseLost(QueueError):
+    """The attempt no longer holds its job: another worker may be running it. What it still does is not kept."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"the lease of job {job_id} was lost: stop, another worker may be running it")
+
+
 class JobFailed(QueueError):
     """The job whose result was awaited has failed for good."""
 
@@ -230,6 +305,19 @@ class WorkerDied(QueueError):
     def __init__(self, message: str) -> None:
         self.message = message
         super().__init__(message)
+
+
+class WorkersStuck(QueueError):
+    """Threads that ran out of time and never ended hold half the slots of a queue; only a new process gets rid of them."""
+
+    def __init__(self, stuck: Mapping[str, int]) -> None:
+        self.stuck = dict(stuck)
+        """Threads by queue."""
+        listed = ", ".join(f"{number} of {queue}" for queue, number in stuck.items())
+        super().__init__(
+            f"handlers do not end although they ran out of time ({listed}): their queues are worked on no more here. "
+            "Restart this process."
+        )
 
 
 def _layout_fault(url: str, found: int | None, known: int) -> str:

@@ -1,6 +1,6 @@
-"""JobHandle: what an awaited dispatch gives, to watch the job and to wait for its result.
+"""What a dispatch gives: handles to watch jobs, chains and batches, and to wait for a result.
 
-Made by ``dispatch``. ``Completions`` tells a waiting handle at once when this process has settled its job; a job that
+Made by the sentences. ``Completions`` tells a waiting handle at once when this process has settled its job; a job that
 runs elsewhere is found by asking the store at growing intervals.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from goose_queues.errors import JobCancelled, JobFailed, JobNotFound
-from goose_queues.record import JobRecord
+from goose_queues.errors import BatchNotFound, JobCancelled, JobFailed, JobNotFound
+from goose_queues.record import BatchProgress, JobRecord
 from goose_queues.status import FINISHED, JobStatus, status_of
 from goose_queues.store import Store
 from goose_queues.values import duration
@@ -106,6 +106,58 @@ class JobHandle:
         if record is None:
             raise JobNotFound(self.id)
         return record
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHandle:
+    """A dispatched batch."""
+
+    id: str
+    """A UUIDv7."""
+    ids: tuple[str, ...]
+    """Of its jobs in order, without callbacks."""
+    _store: Store = field(repr=False, compare=False)
+    _completions: Completions = field(repr=False, compare=False)
+
+    @property
+    def jobs(self) -> tuple[JobHandle, ...]:
+        """Its jobs in order, without callbacks."""
+        return tuple(JobHandle(job_id, self._store, self._completions) for job_id in self.ids)
+
+    async def progress(self) -> BatchProgress:
+        """How far it is.
+
+        Raises:
+            BatchNotFound: It has been pruned, or its transaction was rolled back or is still open.
+        """
+        return await progress_of(self._store, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHandle:
+    """A dispatched chain."""
+
+    id: str
+    """A UUIDv7."""
+    links: tuple[JobHandle | BatchHandle, ...]
+    """In order."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of its jobs in order, those of its batches too."""
+        return tuple(i for link in self.links for i in ((link.id,) if isinstance(link, JobHandle) else link.ids))
+
+
+async def progress_of(store: Store, batch_id: str) -> BatchProgress:
+    """How far a batch is.
+
+    Raises:
+        BatchNotFound: There is none of this id, whatever the text.
+    """
+    progress = await store.batch(batch_id)
+    if progress is None:
+        raise BatchNotFound(batch_id)
+    return progress
 
 
 def _verdict(record: JobRecord) -> Any:

@@ -11,13 +11,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
-from goose_queues.record import ClaimedJob
+from goose_queues.record import CancelRequest, ClaimedJob
 from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.heartbeat")
@@ -100,6 +100,13 @@ class Heartbeat:
     def let_go(self, job_id: str) -> None:
         """Extend this job's lease no more."""
         self._held.pop(job_id, None)
+
+    def cancel(self, requests: Iterable[CancelRequest]) -> None:
+        """End those jobs of this process that somebody has asked to end."""
+        for request in requests:
+            held = self._held.get(request.job_id)
+            if held is not None and held.token == request.token and held.running:
+                held.control.cancel(request.reason)
 
     def _beat_on(self) -> None:
         wait, retry = self._lease / 3, RETRY_FIRST

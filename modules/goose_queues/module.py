@@ -12,7 +12,7 @@ from goose.declaration import declare
 from goose.kernel import Kernel
 from goose.module import Module
 from goose_queues.backoff import Backoff
-from goose_queues.client import Client, OpenStores
+from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
@@ -21,7 +21,9 @@ from goose_queues.handle import Completions
 from goose_queues.job import Job
 from goose_queues.middleware import JobMiddleware
 from goose_queues.prepared import prepare
+from goose_queues.readiness import Readiness
 from goose_queues.registry import Registry
+from goose_queues.reports import StoredReports
 from goose_queues.runner import Runner
 from goose_queues.store import Store
 from goose_queues.stores.sql.migrate import owned_tables
@@ -56,7 +58,7 @@ class QueuesModule(Module):
         enable_stale_job_recovery: Whether this process gives back the jobs of workers that have died; True.
         queues: What this process serves; else every queue that a registered job or ``workers`` names.
         workers: Concurrent jobs in this process, for each queue; a number means each queue; 0: dispatch only.
-        limits: Concurrent jobs of a queue across all processes and machines. Refused: not supported by this version.
+        limits: Concurrent jobs of a queue across all processes and machines; a dead worker's slot returns with its lease.
         shutdown_timeout: How long running jobs may go on when the process stops; 30 s.
         middleware: Classes that wrap every job, outermost first.
         max_payload_size: Bytes of JSON that a job's fields, and its result, may take; 256 KiB.
@@ -96,12 +98,12 @@ class QueuesModule(Module):
     ) -> None:
         options = {name: value for name, value in locals().items() if name in Settings.model_fields}
         self.settings: Final = _settings({name: value for name, value in options.items() if value is not UNSET})
-        self._open: Final = OpenStores()
+        self._readiness: Final = Readiness()
         self.implied = self.settings.middleware
         self.declarations = (
             declare(Settings, value=self.settings),
             declare(Workload, value=Workload()),
-            declare(OpenStores, value=self._open),
+            declare(Readiness, value=self._readiness),
             Clock,
             Completions,
             declare(Store, factory=open_store),
@@ -113,9 +115,8 @@ class QueuesModule(Module):
         self.exports = (Client, Supervisor)
 
     async def check(self) -> None:
-        """Readiness: the store answers."""
-        for store in list(self._open):
-            await store.check()
+        """Readiness: the store answers, and no worker is stuck."""
+        await self._readiness.check()
 
     def tables_to_migrate(self) -> Tables:
         """The queue's tables, for ``goose db``."""
@@ -150,15 +151,14 @@ def register(kernel: Kernel) -> Registry:
     return Registry(classes)
 
 
-def make_runner(kernel: Kernel, registry: Registry, settings: Settings, client: Client) -> Runner:
+def make_runner(kernel: Kernel, registry: Registry, settings: Settings, client: Client, store: Store) -> Runner:
     """The runner, with every job class worked out."""
-    return Runner(registry, prepare(kernel, settings), settings, lambda: client)
+    reports = StoredReports(store, settings.stale_job_timeout)
+    return Runner(registry, prepare(kernel, settings), settings, lambda: client, reports)
 
 
 def _settings(options: dict[str, Any]) -> Settings:
     settings = Settings(**options)
     if settings.driver != "sql":
         raise ConfigError(f'driver={settings.driver!r} is not supported by this version; use driver="sql"')
-    if settings.limits:
-        raise ConfigError(f"limits={settings.limits!r} is not supported by this version; leave it out")
     return settings

@@ -44,6 +44,20 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch on its way into the store, beside its members; made by ``batch``, read by ``Store.insert``."""
+
+    id: str
+    total: int
+    """Members; 0: it is over as soon as its turn comes."""
+    callbacks: tuple[NewJob, ...] = ()
+    """Stored with it, each made a job by the settlement that its ``batch_role`` waits for."""
+    chain_id: str | None = None
+    """Set where the batch is a link of a chain."""
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedJob:
     """A job that one worker holds under a lease; made by ``Store.claim``, proof for ``extend`` and ``settle``."""
 
@@ -67,6 +81,7 @@ class ClaimedJob:
     chain_id: str | None = None
     position: int | None = None
     batch_id: str | None = None
+    batch_role: BatchRole | None = None
     failed_with: ErrorRecord | None = None
     """Set where the job has failed for good without its handler (its worker died): run ``on_failure`` alone."""
 
@@ -157,6 +172,8 @@ class Claim:
     slots: int | None = None
     """How many of the jobs start at once; the others wait in the worker, and if it dies no death is counted for them
     until ``Store.extend`` has said otherwise. None: all start."""
+    fleet_limit: int | None = None
+    """How many jobs of the queue may be under a live lease at once, on all machines; None: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +196,8 @@ class Rescued:
     """Jobs that have failed for good thereby: out of retries, or too many deaths."""
     queues: frozenset[str]
     """Queues that now have something to claim."""
+    cancelled: int = 0
+    """Jobs that were to be cancelled anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +233,64 @@ class JobRecord:
     chain_id: str | None
     position: int | None
     batch_id: str | None
+    batch_role: BatchRole | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Somebody wants a running job to end; made by ``Store.cancel_requests``."""
+
+    job_id: str
+    token: str
+    """The claim that was running when this was read."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one chunk of a pruning did."""
+
+    deleted: int
+    cursor: str | None
+    """Where the next chunk begins; None: everything that is old enough has been looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a listing is about; None: whatever."""
+
+    queue: str | None = None
+    status: Status | None = None
+    name: str | None = None
+    chain_id: str | None = None
+    batch_id: str | None = None
+    """Its members, without its callbacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing."""
+
+    records: tuple[JobRecord, ...]
+    cursor: str | None
+    """Where the next page begins; None: this is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """A batch at one moment; its jobs are counted, those of chains in it too, its callbacks are not."""
+
+    id: str
+    total: int
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+    cancelled: int
+    """Purged members included."""
+    created_at: datetime
+    finished_at: datetime | None
+    """When none was left to run; None again after a retry of a member."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ from goose import Scope
 from goose_queues import payload
 from goose_queues.backoff import SHORTEST
 from goose_queues.config import Settings
-from goose_queues.context import JobContext, job_facts
+from goose_queues.context import JobContext, Reports, job_facts
 from goose_queues.control import RunControl, Stopped
 from goose_queues.errors import HandlerExited, HookFailed, PayloadMismatch, WorkerDied
 from goose_queues.failure import record_error, say
 from goose_queues.job import Job
 from goose_queues.middleware import fold
+from goose_queues.pausing import reached
 from goose_queues.prepared import Prepared, PreparedJob
 from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Snoozed
 from goose_queues.redact import one_line
@@ -57,6 +58,7 @@ class Runner:
         prepared: What each class needs.
         settings: The size limit of results.
         client: Gives the client that a handler sees as ``ctx.client``.
+        reports: Takes what a handler tells by ``ctx.progress`` and ``ctx.heartbeat``.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Runner:
         prepared: Prepared,
         settings: Settings,
         client: Callable[[], Any],
+        reports: Reports,
     ) -> None:
         self._registry = registry
         self._prepared = prepared
         self._settings = settings
         self._client = client
+        self._reports = reports
         self._threads = HandlerThreads()
 
     async def run(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
@@ -95,7 +99,9 @@ class Runner:
         except BaseException as error:
             if _is_end_of_task(error):
                 raise
+            reached("handler.returned")
             return await self._verdict(attempt, error)
+        reached("handler.returned")
         return self._completed(claimed, value)
 
     def close(self) -> None:
@@ -113,6 +119,7 @@ class Runner:
                 attempt.job,
                 find=partial(_find, attempt.prepared.find, scope),
                 client=self._client,
+                reports=self._reports,
             )
             control.arm(claimed.timeout)
             try:

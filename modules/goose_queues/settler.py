@@ -15,6 +15,7 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import until_answered
+from goose_queues.pausing import reached
 from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.store import Store
 
@@ -31,16 +32,23 @@ class Settler:
         store: Where they go.
         heartbeat: Told which leases are no longer needed.
         completions: Told which jobs have been settled.
-        wake: Told which queues have got jobs back.
+        wake: Told which queues have got jobs back, or room under their limit.
+        limited: The queues of which the fleet runs only so many jobs at once: each outcome makes room for a claim.
     """
 
     def __init__(
-        self, store: Store, heartbeat: Heartbeat, completions: Completions, wake: Callable[[frozenset[str]], None]
+        self,
+        store: Store,
+        heartbeat: Heartbeat,
+        completions: Completions,
+        wake: Callable[[frozenset[str]], None],
+        limited: frozenset[str] = frozenset(),
     ) -> None:
         self._store = store
         self._heartbeat = heartbeat
         self._completions = completions
         self._wake = wake
+        self._limited = limited
         self._waiting: list[Settlement] = []
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
@@ -93,6 +101,7 @@ class Settler:
             self._writing = None
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
+        reached("settle.sent")
         try:
             lost = await self._settled(settlements)
         except Exception:
@@ -105,6 +114,7 @@ class Settler:
             job = settlements[0].claimed
             log.exception("the outcome of job %s could not be written", job.id, extra={"job_id": job.id})
             lost = frozenset((job.id,))
+        reached("settle.committed")
         self._written(settlements, lost)
 
     async def _settled(self, settlements: Sequence[Settlement]) -> frozenset[str]:
@@ -120,6 +130,10 @@ class Settler:
         self._completions.settled(one.claimed.id for one in settlements if one.claimed.id not in lost)
         for job_id in lost:
             log.warning("the lease of job %s was lost: its outcome is dropped", job_id, extra={"job_id": job_id})
-        back = {one.claimed.queue for one in settlements if isinstance(one.outcome, Retry | Snoozed | Released)}
+        back = {
+            one.claimed.queue
+            for one in settlements
+            if isinstance(one.outcome, Retry | Snoozed | Released) or one.claimed.queue in self._limited
+        }
         if back:
             self._wake(frozenset(back))

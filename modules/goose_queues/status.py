@@ -16,6 +16,15 @@ _EMPTY: Final = QueueStats()
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a handler said that it is."""
+
+    done: float
+    total: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
     """One job at one moment. It carries no payload, so it is fit to be shown."""
 
@@ -36,11 +45,18 @@ class JobStatus:
     """Class and message of what the latest failed attempt raised."""
     result: Any
     """What the handler returned, once it is completed."""
-    progress: Any
-    """The latest that the handler told of itself."""
+    progress: Progress | None
+    """The latest that the handler told by ``ctx.progress``."""
     cancel_requested: bool
     note: str | None
-    """What there is to say beside the status, such as a result that could not be kept."""
+    """What there is to say beside the status: why it was cancelled, a result that could not be kept."""
+    meta: dict[str, Any]
+    """The small data that was dispatched beside the payload."""
+    chain_id: str | None
+    position: int | None
+    """Place in the chain, from 0."""
+    batch_id: str | None
+    """Of the batch that it is a member or a callback of."""
 
 
 class Stats(dict[str, QueueStats]):
@@ -65,9 +81,13 @@ def status_of(record: JobRecord) -> JobStatus:
         finished_at=record.finished_at,
         error=None if error is None else f"{error.type}: {error.message}" if error.message else error.type,
         result=_decoded(record.result),
-        progress=_decoded(record.progress),
+        progress=_progress(record.progress),
         cancel_requested=record.cancel_requested,
         note=record.note,
+        meta=_object(record.meta),
+        chain_id=record.chain_id,
+        position=record.position,
+        batch_id=record.batch_id,
     )
 
 
@@ -76,5 +96,30 @@ def stats_of(known: Iterable[str], counted: Mapping[str, QueueStats]) -> Stats:
     return Stats({**dict.fromkeys(sorted(known), _EMPTY), **counted})
 
 
-def _decoded(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+def progress_text(progress: Progress) -> str:
+    """A progress as it is stored."""
+    return json.dumps({"done": progress.done, "total": progress.total, "note": progress.note})
+
+
+def _progress(text: object) -> Progress | None:
+    """Whatever a hand may have written there."""
+    found = _object(text)
+    done, total = found.get("done"), found.get("total")
+    if not isinstance(done, int | float) or not isinstance(total, int | float | None):
+        return None
+    return Progress(done, total, str(found.get("note", "")))
+
+
+def _object(text: object) -> dict[str, Any]:
+    found = _decoded(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _decoded(text: object) -> Any:
+    """JSON text as what it says; text that is none stands for itself, as a hand has written it."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

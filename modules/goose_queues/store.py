@@ -10,7 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from goose_queues.record import Claim, Claimed, JobRecord, NewJob, QueueStats, Rescued, Settlement
+from goose_queues.record import (
+    BatchProgress,
+    CancelRequest,
+    Claim,
+    Claimed,
+    JobFilter,
+    JobRecord,
+    NewBatch,
+    NewJob,
+    Page,
+    Pruned,
+    QueueStats,
+    Rescued,
+    Settlement,
+)
 
 
 class Store(Protocol):
@@ -41,10 +55,12 @@ class Store(Protocol):
     def join(self, session: object) -> object:
         """The same for a session that the caller names; refuses at once what cannot be joined."""
 
-    async def insert(self, jobs: Sequence[NewJob], *, within: object | None = None) -> None:
-        """Store all jobs or none: on return they are durable, or part of the transaction ``within``."""
+    async def insert(
+        self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object | None = None
+    ) -> None:
+        """Store all of it or nothing: on return it is durable, or part of the transaction ``within``."""
 
-    def insert_blocking(self, jobs: Sequence[NewJob], *, within: object) -> None:
+    def insert_blocking(self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object) -> None:
         """``insert`` in place, for a transaction of synchronous code, on its own thread."""
 
     async def claim(self, claim: Claim) -> Claimed:
@@ -62,15 +78,61 @@ class Store(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
-        """Write outcomes in one transaction; return the ids whose lease was lost, for which nothing was written."""
+        """Write outcomes in one transaction; return the ids whose lease was lost, for which nothing was written.
+
+        What follows from them is a part of it: the next link of a chain, the rest of a broken one, the callbacks of a
+        batch. A job whose cancellation was asked for does not come back: instead of waiting again it is cancelled.
+        """
+        ...
+
+    async def progress(self, job_id: str, token: str, progress: str) -> bool:
+        """Keep what a running attempt tells of itself, as JSON text; False where its lease is lost."""
         ...
 
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs with an expired lease back, at most ``limit`` of them, each fenced by the lease that was seen."""
         ...
 
-    async def prune(self, retention: float, limit: int) -> int:
-        """Delete at most ``limit`` jobs that finished more than ``retention`` seconds ago; return how many."""
+    async def prune(self, retention: float, limit: int, cursor: str | None = None) -> Pruned:
+        """Look at ``limit`` jobs that finished more than ``retention`` seconds ago, and delete what may go.
+
+        What belongs to a chain or batch with something left to run stays.
+        """
+        ...
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """End a job that is pending, with what follows for its chain and batch; ask a running one to end.
+
+        Raises:
+            JobNotFound: There is none of this id.
+            JobConflict: It has completed or failed.
+        """
+
+    async def cancel_requests(self) -> Sequence[CancelRequest]:
+        """The running jobs that somebody wants to end, in all processes."""
+        ...
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or cancelled job back, with its whole budget of retries.
+
+        Links that its end had cancelled wait for it again, and its batch is not over any more.
+
+        Raises:
+            JobNotFound: There is none of this id.
+            JobConflict: It is neither failed nor cancelled, or a link before it in its chain is.
+        """
+
+    async def pause(self, queue: str) -> None:
+        """Let no claim take anything from a queue, in any process, until ``resume``; what runs goes on."""
+
+    async def resume(self, queue: str) -> None:
+        """The end of ``pause``."""
+
+    async def purge(self, queue: str, limit: int) -> int:
+        """Delete at most ``limit`` pending jobs of a queue; return how many.
+
+        For their chains and batches they count as cancelled.
+        """
         ...
 
     async def get(self, job_id: str) -> JobRecord | None:
@@ -79,4 +141,16 @@ class Store(Protocol):
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts of every queue that has a row."""
+        ...
+
+    async def jobs(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
+        """At most ``limit`` jobs: what runs, what is next, what is due later, then what has finished, newest first.
+
+        Raises:
+            InvalidFilter: ``cursor`` is none that an earlier page with the same filter gave.
+        """
+        ...
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        """How far a batch is; None where there is none of that id, whatever the text."""
         ...

@@ -16,9 +16,11 @@ from typing import Final
 
 from goose_queues.client import Client
 from goose_queues.config import Settings
+from goose_queues.errors import WorkersStuck
 from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.maintenance import Maintenance
+from goose_queues.readiness import Readiness
 from goose_queues.registry import Registry
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -54,6 +56,7 @@ class Supervisor:
         settings: Settings,
         completions: Completions,
         workload: Workload,
+        readiness: Readiness,
     ) -> None:
         # The client is not used here: depending on it keeps the queue open until the last job has ended.
         self.client: Final = client
@@ -62,10 +65,10 @@ class Supervisor:
         self.runner: Final = runner
         self.completions: Final = completions
         self.hook_timeout: Final = settings.shutdown_timeout + 3 * LAST_MOMENTS
-        self._settings = settings
+        self.settings: Final = settings
         self._heartbeat = Heartbeat(store, settings.stale_job_timeout)
-        self._settler = Settler(store, self._heartbeat, completions, self.wake)
-        self.maintenance: Final = Maintenance(store, settings, self.wake)
+        self._settler = Settler(store, self._heartbeat, completions, self.wake, frozenset(settings.limits))
+        self.maintenance: Final = Maintenance(store, settings, self.wake, self._heartbeat.cancel)
         self._solitude = Solitude(settings.stale_job_timeout)
         self.identity: Final = str(uuid.uuid4())
         """Of this process in the store: new with each boot, never a host name or a pid."""
@@ -79,9 +82,13 @@ class Supervisor:
             settings.stale_job_timeout,
             settings.poll_interval,
             self.identity,
+            settings.limits,
         )
         self.workers: Final = tuple(self._hire(workload))
         """One for each queue that this process serves."""
+        self.stuck: Final = asyncio.Event()
+        """Set for good when the stuck threads of a worker fill half of its slots."""
+        self._readiness = readiness
         self._hints = Hints(self.wake)
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -89,12 +96,14 @@ class Supervisor:
         """Claim and run jobs, until cancelled; the jobs that run go on after that."""
         await self.store.open()
         self._heartbeat.start()
+        self._readiness.add(self)
         if self._unsubscribe is None:
             self._hints.listen()
             self._unsubscribe = self.store.subscribe(self._hints.heard)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.maintenance.run(), name="goose-maintenance")
+                group.create_task(self._look_for_stuck_threads(), name="goose-stuck-threads")
                 for worker in self.workers:
                     group.create_task(worker.run(), name=f"goose-worker-{worker.queue}")
         except BaseExceptionGroup as group_error:
@@ -105,8 +114,9 @@ class Supervisor:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+        self._readiness.discard(self)
         self._solitude.close()
-        await self._drain(self._settings.shutdown_timeout)
+        await self._drain(self.settings.shutdown_timeout)
         if any(worker.busy for worker in self.workers):
             for worker in self.workers:
                 worker.interrupt()
@@ -119,6 +129,18 @@ class Supervisor:
             log.warning(
                 "%d jobs did not end: their leases run out, then they run elsewhere", len(left), extra={"jobs": left}
             )
+        for worker in self.workers:
+            await worker.abandon()
+
+    async def check(self) -> None:
+        """Readiness: no worker is stuck.
+
+        Raises:
+            WorkersStuck: One is.
+        """
+        stuck = {worker.queue: worker.stuck for worker in self.workers if worker.is_stuck}
+        if stuck:
+            raise WorkersStuck(stuck)
 
     def wake(self, queues: frozenset[str]) -> None:
         """There may be something new to claim in these queues."""
@@ -136,9 +158,19 @@ class Supervisor:
             while self._busy() or any(w.rests == r for w, r in zip(self.workers, rests, strict=True)):
                 self._workshop.changed.clear()
                 await self._workshop.changed.wait()
-                await self._settler.flush(self._settings.stale_job_timeout)
+                await self._settler.flush(self.settings.stale_job_timeout)
             if sum(worker.claimed for worker in self.workers) == before:
                 return
+
+    async def _look_for_stuck_threads(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.stale_job_timeout / 12)
+            try:
+                await self.check()
+            except WorkersStuck as error:
+                if not self.stuck.is_set():
+                    log.error("%s", error, extra={"stuck": error.stuck})  # noqa: TRY400 - it has no traceback to show
+                self.stuck.set()
 
     def _busy(self) -> bool:
         return self._settler.busy or any(worker.busy for worker in self.workers)
@@ -149,7 +181,7 @@ class Supervisor:
             await worker.finished(deadline - time.monotonic())
 
     def _hire(self, workload: Workload) -> list[Worker]:
-        settings = self._settings
+        settings = self.settings
         queues = workload.queues or settings.served(self.registry.queues(settings.queue))
         slots = {q: settings.slots(q) if workload.concurrency is None else workload.concurrency for q in queues}
         return [Worker(queue, slots[queue], self._workshop) for queue in queues if slots[queue]]

@@ -15,13 +15,14 @@ from typing import Any, TypeVar, cast
 
 from goose.kernel import Kernel
 from goose_queues import payload
-from goose_queues.client import Client, OpenStores
+from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
 from goose_queues.handle import Completions
 from goose_queues.job import Job
-from goose_queues.record import JobRecord, NewJob, QueueStats
+from goose_queues.readiness import Readiness
+from goose_queues.record import BatchProgress, JobRecord, NewBatch, NewJob, QueueStats
 from goose_queues.registry import Registry
 from goose_queues.store import Store
 
@@ -46,18 +47,18 @@ class FakeQueue(Client):
             self._anything,
             Settings(),
             Completions(),
-            OpenStores(),
+            Readiness(),
             cast("Kernel", self._loose),
         )
         self._open = True
 
     @property
     def records(self) -> Sequence[NewJob]:
-        """What was dispatched, in order, with queue, delay and all options."""
+        """What was dispatched, in order, with queue, delay, place in a chain or batch, and all options; callbacks too."""
         return tuple(self._shelf.records)
 
     @property
-    def jobs(self) -> Sequence[Job]:
+    def dispatched(self) -> Sequence[Job]:
         """The jobs that were dispatched, in order."""
         return tuple(self._job(record) for record in self._shelf.records)
 
@@ -74,7 +75,7 @@ class FakeQueue(Client):
         Raises:
             AssertionError: There were none, or another number.
         """
-        found = [job for job in self.jobs if isinstance(job, cls) and (where is None or where(job))]
+        found = [job for job in self.dispatched if isinstance(job, cls) and (where is None or where(job))]
         if len(found) == times or (times is None and found):
             return
         wanted = "at least once" if times is None else f"{times} times"
@@ -162,6 +163,7 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.records: list[NewJob] = []
+        self.batches: dict[str, NewBatch] = {}
 
     def joinable(self) -> object | None:
         return None
@@ -169,13 +171,28 @@ class _Shelf:
     def join(self, session: object) -> object:
         return session
 
-    async def insert(self, jobs: Sequence[NewJob], *, within: object | None = None) -> None:
+    async def insert(
+        self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object | None = None
+    ) -> None:
         del within
-        self.records += jobs
+        self._take(jobs, batches)
 
-    def insert_blocking(self, jobs: Sequence[NewJob], *, within: object) -> None:
+    def insert_blocking(self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object) -> None:
         del within
+        self._take(jobs, batches)
+
+    def _take(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
         self.records += jobs
+        for batch in batches:
+            self.batches[batch.id] = batch
+            self.records += batch.callbacks
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        batch = self.batches.get(batch_id)
+        if batch is None:
+            return None
+        now = datetime.now(UTC)
+        return BatchProgress(batch_id, batch.total, batch.total, 0, 0, 0, 0, now, None if batch.total else now)
 
     async def get(self, job_id: str) -> JobRecord | None:
         return next((_pending(job) for job in self.records if job.id == job_id), None)
@@ -213,4 +230,5 @@ def _pending(job: NewJob) -> JobRecord:
         chain_id=job.chain_id,
         position=job.position,
         batch_id=job.batch_id,
+        batch_role=job.batch_role,
     )

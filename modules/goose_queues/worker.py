@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
+from goose_queues.pausing import reached
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -44,6 +46,8 @@ class Workshop:
     poll_interval: float
     identity: str
     """Of this process: a UUID, new with each boot."""
+    limits: Mapping[str, int]
+    """How many jobs of a queue the whole fleet runs at once, where that is limited."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a worker comes to rest or a job ends."""
 
@@ -81,6 +85,17 @@ class Worker:
         """The ids of the jobs that run."""
         return list(self._tasks)
 
+    @property
+    def stuck(self) -> int:
+        """How many jobs should have ended a whole lease ago; nobody can tell whether their threads ever will."""
+        limit = time.monotonic() - self._shop.lease
+        return sum(c.overdue_since is not None and c.overdue_since < limit for c in self._running.values())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether they fill half of the slots, so that this process should be replaced by another."""
+        return 2 * self.stuck >= self.slots
+
     def wake(self) -> None:
         """There may be something new to claim."""
         self._wake.set()
@@ -105,11 +120,20 @@ class Worker:
             control.interrupt()
 
     async def finished(self, limit: float) -> None:
-        """Wait until nothing runs and no claim is under way, for at most ``limit`` seconds."""
+        """Wait until nothing runs and no claim is under way, for at most ``limit`` seconds; not for what is stuck."""
         deadline = time.monotonic() + limit
-        while self.busy and (left := deadline - time.monotonic()) > 0:
+        while len(self._tasks) + len(self._claims) > self.stuck and (left := deadline - time.monotonic()) > 0:
             under_way: list[asyncio.Future[Any]] = [*self._tasks.values(), *self._claims]
             await asyncio.wait(under_way, timeout=left)
+
+    async def abandon(self) -> None:
+        """Let go of what does not end, so that the process can: a second cancellation leaves a thread behind."""
+        tasks = list(self._tasks.values())
+        for _ in range(2):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=0)
 
     async def _free_slots(self) -> int:
         """Wait until something may be claimed; how much."""
@@ -119,7 +143,7 @@ class Worker:
                 await shop.solitude.over()
             elif shop.heartbeat.cut_off or shop.settler.backlog > BACKLOG:
                 await asyncio.sleep(RETRY_FIRST)
-            elif (free := self.slots + self._spares() - len(self._running)) > 0:
+            elif (free := self.slots + self._spares() - len(self._running)) > 0 and not self.is_stuck:
                 return free
             else:
                 self._room.clear()
@@ -132,7 +156,9 @@ class Worker:
 
     async def _claim(self, limit: int) -> Claimed:
         shop = self._shop
-        request = Claim(self.queue, shop.names, limit, shop.lease, shop.identity)
+        request = Claim(
+            self.queue, shop.names, limit, shop.lease, shop.identity, fleet_limit=shop.limits.get(self.queue)
+        )
         return await until_answered(lambda: self._claim_once(request), self._complain)
 
     def _complain(self, error: StoreUnavailable) -> None:
@@ -152,6 +178,8 @@ class Worker:
             self._claims.discard(claiming)
             raise
         self._claims.discard(claiming)
+        if claimed.jobs:
+            reached("claim.committed")
         for job in claimed.jobs:
             control = self._running[job.id] = RunControl(self._room.set)
             self._shop.heartbeat.hold(job, control, began)

@@ -17,6 +17,19 @@ class Ping(Job):
     async def handle(self, ctx: JobContext) -> None: ...
 
 
+class Told:
+    """Keeps what a handler tells."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    async def progress(self, claimed: ClaimedJob, done: float, total: float | None, note: str) -> None:
+        self.told.append((claimed.id, done, total, note))
+
+    async def heartbeat(self, claimed: ClaimedJob) -> None:
+        self.told.append(claimed.id)
+
+
 def context(**facts: Any) -> JobContext:
     given: dict[str, Any] = {
         "id": "id-1",
@@ -39,6 +52,7 @@ def context(**facts: Any) -> JobContext:
         Ping(),
         find=lambda key: ("found", key),
         client=lambda: "client",
+        reports=Told(),
     )
 
 

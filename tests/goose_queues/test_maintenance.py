@@ -12,7 +12,7 @@ from goose import Kernel
 from goose_queues import Client, Clock, Job, JobContext, JobNotFound, StoreUnavailable
 from goose_queues.config import Settings
 from goose_queues.maintenance import MAX_DEATHS, PRUNED, RESCUED, Maintenance
-from goose_queues.record import Claim, Rescued
+from goose_queues.record import CancelRequest, Claim, Pruned, Rescued
 from goose_queues.store import Store
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import FrozenClock, drain
@@ -37,21 +37,25 @@ class Chores:
 
     def __init__(self) -> None:
         self.rescues: list[tuple[int, int]] = []
-        self.prunes: list[tuple[float, int]] = []
+        self.prunes: list[tuple[float, int, str | None]] = []
         self.rescued: Callable[[], Rescued] = lambda: Rescued(0, 0, frozenset())
-        self.pruned: list[int] = []
+        self.pruned: list[Pruned] = []
+        self.requests: list[CancelRequest] = []
 
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         self.rescues.append((limit, max_deaths))
         return self.rescued()
 
-    async def prune(self, retention: float, limit: int) -> int:
-        self.prunes.append((retention, limit))
-        return self.pruned.pop(0) if self.pruned else 0
+    async def prune(self, retention: float, limit: int, cursor: str | None = None) -> Pruned:
+        self.prunes.append((retention, limit, cursor))
+        return self.pruned.pop(0) if self.pruned else Pruned(0, None)
+
+    async def cancel_requests(self) -> list[CancelRequest]:
+        return self.requests
 
 
 def maintenance_of(chores: Chores, woken: Any = None, **options: Any) -> Maintenance:
-    return Maintenance(cast("Store", chores), Settings(**options), woken or (lambda _: None))
+    return Maintenance(cast("Store", chores), Settings(**options), woken or (lambda _: None), lambda _: None)
 
 
 class TestRescue:
@@ -131,9 +135,9 @@ class TestPrune:
         """It deletes a few at a time, until there are none left."""
         monkeypatch.setattr("goose_queues.maintenance.PAUSE", 0)
         chores = Chores()
-        chores.pruned = [PRUNED, PRUNED, 7]
-        assert await maintenance_of(chores, retention_period=60).prune() == 2 * PRUNED + 7
-        assert chores.prunes == [(60, PRUNED)] * 3
+        chores.pruned = [Pruned(PRUNED, "b"), Pruned(0, "c"), Pruned(7, None)]
+        assert await maintenance_of(chores, retention_period=60).prune() == PRUNED + 7
+        assert chores.prunes == [(60, PRUNED, None), (60, PRUNED, "b"), (60, PRUNED, "c")]
 
 
 async def started(maintenance: Maintenance) -> asyncio.Task[None]:

@@ -117,12 +117,6 @@ class TestWhatIsRefused:
         assert "poll_interval=0: at least 50 ms" in str(error.value)
         assert "workers={'exports': -1}: an integer 0..10000" in str(error.value)
 
-    def test_limits(self) -> None:
-        """A fleet-wide limit that nothing would keep is refused."""
-        with pytest.raises(ConfigError) as error:
-            QueuesModule(limits={"exports": 1})
-        assert str(error.value) == "limits={'exports': 1} is not supported by this version; leave it out"
-
     def test_redis(self) -> None:
         """A driver that this version has not is named."""
         with pytest.raises(ConfigError) as error:

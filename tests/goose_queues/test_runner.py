@@ -93,6 +93,14 @@ class Bench:
         return asyncio.create_task(self.runner.run(claimed(cls, **facts), control)), control
 
 
+class NoReports:
+    """Handlers here tell nothing."""
+
+    async def progress(self, claimed: ClaimedJob, done: float, total: float | None, note: str) -> None: ...
+
+    async def heartbeat(self, claimed: ClaimedJob) -> None: ...
+
+
 @asynccontextmanager
 async def bench(*jobs: type[Job], services: tuple[Any, ...] = (), **options: Any) -> AsyncIterator[Bench]:
     class App(Module):
@@ -102,7 +110,7 @@ async def bench(*jobs: type[Job], services: tuple[Any, ...] = (), **options: Any
     settings = Settings(**options)
     async with goose.running(goose.worker(App)) as kernel:
         registry = Registry(declared.cls for declared in kernel.declared(Job))
-        runner = Runner(registry, prepare(kernel, settings), settings, lambda: "client")
+        runner = Runner(registry, prepare(kernel, settings), settings, lambda: "client", NoReports())
         try:
             yield Bench(runner, kernel.get(Seen))
         finally:

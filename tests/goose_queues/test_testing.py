@@ -158,7 +158,7 @@ class TestFakeQueue:
         queue.assert_dispatched(SendEmail)
         queue.assert_dispatched(SendEmail, times=2)
         queue.assert_dispatched(SendEmail, times=1, where=lambda job: job.to == "b@x")
-        assert queue.jobs == (SendEmail(to="a@x"), SendEmail(to="b@x"))
+        assert queue.dispatched == (SendEmail(to="a@x"), SendEmail(to="b@x"))
         assert [(r.queue, r.delay, r.priority) for r in queue.records] == [("emails", 60, 3)] * 2
 
     async def test_what_it_says(self) -> None:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from goose_queues.ids import new_id
-from goose_queues.record import Claim, Claimed, ClaimedJob, ErrorRecord, NewJob, Outcome, Settlement
+from goose_queues.record import (
+    BatchRole,
+    Claim,
+    Claimed,
+    ClaimedJob,
+    Completed,
+    ErrorRecord,
+    NewBatch,
+    NewJob,
+    Outcome,
+    Settlement,
+)
 from goose_queues.store import Store
 
 QUEUE = "default"
@@ -47,9 +59,50 @@ async def claim_one(store: Store) -> ClaimedJob:
     return claimed.jobs[0]
 
 
+async def complete_only(store: Store, job: NewJob) -> None:
+    """The job is the one that is there to claim, and completes."""
+    claimed = (await claim(store)).jobs
+    assert [one.id for one in claimed] == [job.id]
+    await settle(store, claimed[0], Completed())
+
+
 async def settle(store: Store, claimed: ClaimedJob, outcome: Outcome) -> frozenset[str]:
     return await store.settle([Settlement(claimed, outcome)])
 
 
 def ids(claimed: Claimed) -> list[str]:
     return [job.id for job in claimed.jobs]
+
+
+def new_chain(length: int, **fields: Any) -> list[NewJob]:
+    """The links of one chain, in order."""
+    chain_id = new_id()
+    return [new_job(chain_id=chain_id, position=position, **fields) for position in range(length)]
+
+
+def members_of(batch_id: str, count: int, **fields: Any) -> list[NewJob]:
+    """The members of one batch, without its row."""
+    return [new_job(batch_id=batch_id, batch_role="member", **fields) for _ in range(count)]
+
+
+def new_batch(count: int, *roles: BatchRole, **fields: Any) -> tuple[list[NewJob], NewBatch]:
+    """A batch of so many, with a callback ``Call`` for each of these roles."""
+    batch_id = new_id()
+    callbacks = tuple(new_job(name="Call", batch_id=batch_id, batch_role=role) for role in roles)
+    return members_of(batch_id, count, **fields), NewBatch(batch_id, count, callbacks)
+
+
+async def calls(store: Store) -> list[BatchRole | None]:
+    """The callbacks that have become jobs since this was last asked."""
+    return sorted((job.batch_role for job in (await claim(store, 100, names=frozenset({"Call"}))).jobs), key=str)
+
+
+async def statuses(store: Store, jobs: Sequence[NewJob]) -> list[str | None]:
+    records = [await store.get(job.id) for job in jobs]
+    return [None if record is None else record.status for record in records]
+
+
+async def note_of(store: Store, job: NewJob) -> str | None:
+    record = await store.get(job.id)
+    assert record is not None
+    return record.note

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from goose_queues.ids import new_id
 from goose_queues.store import Store
 from store_contract.making import new_job
 
@@ -14,7 +13,7 @@ from store_contract.making import new_job
     [
         "",
         "abc",
-        new_id(),
+        "01a20de4-7424-7392-8980-ab4a24ecbe7a",
         "1' OR '1'='1",
         "%",
         "\x00",

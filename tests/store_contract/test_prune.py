@@ -17,9 +17,9 @@ async def test_only_what_finished_before_the_retention_goes(store: Store, clock:
     clock.offset += WEEK - 10
     await store.insert([young])
     await settle(store, await claim_one(store), Completed())
-    assert await store.prune(WEEK, 100) == 0
+    assert (await store.prune(WEEK, 100)).deleted == 0
     clock.offset += 11
-    assert await store.prune(WEEK, 100) == 1
+    assert (await store.prune(WEEK, 100)).deleted == 1
     assert await store.get(old.id) is None
     assert await store.get(young.id) is not None
     assert (await store.stats())["default"].completed == 1
@@ -31,7 +31,7 @@ async def test_all_finished_states_and_queues_are_pruned(store: Store, clock: Cl
     jobs = [*(await claim(store)).jobs, *(await claim(store, queue="emails")).jobs]
     await store.settle([Settlement(job, outcome) for job, outcome in zip(jobs, (*outcomes, Completed()), strict=True)])
     clock.offset += WEEK + 1
-    assert await store.prune(WEEK, 100) == 4
+    assert (await store.prune(WEEK, 100)).deleted == 4
 
 
 async def test_what_is_not_finished_stays_however_old(store: Store, clock: Clock) -> None:
@@ -39,7 +39,7 @@ async def test_what_is_not_finished_stays_however_old(store: Store, clock: Clock
     await store.insert([running, pending, scheduled])
     assert (await claim_one(store)).id == running.id
     clock.offset += 100 * WEEK
-    assert await store.prune(0, 100) == 0
+    assert (await store.prune(0, 100)).deleted == 0
     for job in (running, pending, scheduled):
         assert await store.get(job.id) is not None
 
@@ -51,7 +51,7 @@ async def test_a_chunk_is_no_larger_than_its_limit_and_takes_the_oldest(store: S
         await settle(store, await claim_one(store), Completed())
         clock.offset += 1
     clock.offset += WEEK
-    assert await store.prune(WEEK, 3) == 3
+    assert (await store.prune(WEEK, 3)).deleted == 3
     assert [await store.get(job.id) is None for job in jobs] == [True, True, True, False, False]
-    assert await store.prune(WEEK, 3) == 2
-    assert await store.prune(WEEK, 3) == 0
+    assert (await store.prune(WEEK, 3)).deleted == 2
+    assert (await store.prune(WEEK, 3)).deleted == 0

@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.moment import span
+from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -27,8 +28,11 @@ PROMOTED: Final = 5_000
 
 def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
     """Take up to ``request.limit`` due jobs; the transaction holds the file's only write lock from its beginning."""
+    if is_paused(connection, layout, request.queue):
+        return Claimed((), None)
     next_due = _promote(connection, layout, now, request.queue)
-    jobs = _take(connection, layout, now, request) if request.limit > 0 and request.names else ()
+    free = _free(connection, layout, now, request) if request.names else 0
+    jobs = _take(connection, layout, now, request, free) if free > 0 else ()
     return Claimed(jobs, None if next_due is None else max(next_due - now, 0) / 1_000_000)
 
 
@@ -42,12 +46,20 @@ def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> in
     return due
 
 
-def _take(connection: Connection, layout: Layout, now: int, request: Claim) -> tuple[ClaimedJob, ...]:
+def _free(connection: Connection, layout: Layout, now: int, request: Claim) -> int:
+    """How many jobs may be taken: what is wanted, as far as the limit of the fleet has room beside the live leases."""
+    if request.fleet_limit is None:
+        return request.limit
+    live = _live(layout).rows(connection, {"of_queue": request.queue, "now": now})[0][0]
+    return min(request.limit, request.fleet_limit - int(live))
+
+
+def _take(connection: Connection, layout: Layout, now: int, request: Claim, most: int) -> tuple[ClaimedJob, ...]:
     token = str(uuid4())
     names = sorted(request.names)
     values = {
         "of_queue": request.queue,
-        "most": request.limit,
+        "most": most,
         "now": now,
         "lease_end": now + span(request.lease),
         "new_token": token,
@@ -99,6 +111,18 @@ def _promotion(layout: Layout) -> Statement:
         .limit(bindparam("most"))
     )
     return layout.prepare(update(jobs).where(rowid(jobs.name).in_(due)).values(state=word(READY)))
+
+
+@lru_cache(maxsize=16)
+def _live(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(func.count(literal_column("*"))).where(
+            jobs.c.state == word(PROCESSING),
+            jobs.c.queue == bindparam("of_queue"),
+            jobs.c.lease_until > bindparam("now"),
+        )
+    )
 
 
 @lru_cache(maxsize=64)

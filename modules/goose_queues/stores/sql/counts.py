@@ -70,15 +70,14 @@ def _drift(layout: Layout) -> Statement:
         .where(jobs.c.finished_at.is_not(None), jobs.c.state.in_([word(state) for state in FINISHED]))
         .group_by(jobs.c.queue, jobs.c.state)
     )
-    scheduled = (
-        select(jobs.c.queue, word(SCHEDULED).label("state"), number)
-        .where(jobs.c.state == word(SCHEDULED))
+    pending = [
+        select(jobs.c.queue, word(state).label("state"), number)
+        .where(jobs.c.state == word(state))
         .group_by(jobs.c.queue)
-    )
-    counted = select(counts.c.queue, counts.c.state, (-counts.c.jobs).label("jobs")).where(
-        counts.c.state != word(WAITING)
-    )
-    every = union_all(finished, scheduled, counted).subquery("every")
+        for state in (SCHEDULED, WAITING)
+    ]
+    counted = select(counts.c.queue, counts.c.state, (-counts.c.jobs).label("jobs"))
+    every = union_all(finished, *pending, counted).subquery("every")
     total = func.sum(every.c.jobs)
     return layout.prepare(
         select(every.c.queue, every.c.state, total).group_by(every.c.queue, every.c.state).having(total != _NONE)

@@ -9,13 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
+from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
 from goose_queues.stores.sql.fence import NO_LEASE, held, holders
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.rows import error_text
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import FAILED, PROCESSING, READY, word
+from goose_queues.stores.sql.tables import CANCELLED, FAILED, PROCESSING, READY, word
 
 
 def extend(
@@ -41,41 +43,46 @@ def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_dea
     """Give back up to ``limit`` jobs whose lease has ended, the longest dead first.
 
     A job that has now died too often comes back ``doomed``: whoever claims it runs ``on_failure`` alone. One that
-    kills its workers even there is failed here, when it has had as many deaths again.
+    kills its workers even there is failed here, when it has had as many deaths again. One that was to be cancelled is.
     """
     expired = _expired(layout).rows(connection, {"now": now, "most": limit})
+    reached("rescue.selected")
     rows = [
         row for row in (_rescued(job, now, max_deaths) for job in expired) if _rescuing(layout).run(connection, row)
     ]
-    failed = [row for row in rows if row["new_state"] == FAILED]
-    counts.apply(connection, layout, Counter((row["queue"], FAILED) for row in failed))
-    doomed = sum(1 for row in rows if row["newly_doomed"])
+    over = [row for row in rows if row["new_state"] != READY]
+    counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in over))
+    followed = advance(connection, layout, now, [row["end"] for row in over if row["end"] is not None])
+    kinds = Counter(FAILED if row["newly_doomed"] else row["new_state"] for row in rows)
     return Rescued(
-        returned=len(rows) - len(failed) - doomed,
-        failed=len(failed) + doomed,
-        queues=frozenset(row["queue"] for row in rows if row["new_state"] == READY),
+        returned=kinds[READY],
+        failed=kinds[FAILED],
+        cancelled=kinds[CANCELLED],
+        queues=frozenset(row["queue"] for row in rows if row["new_state"] == READY) | followed,
     )
 
 
 def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
     """What one expired job becomes: the parameters of its update."""
-    job_id, queue, token, lease_until, deaths, blameless, doomed = job
+    job_id, name, queue, token, lease_until, deaths, blameless, doomed, unwanted, *membership = job
     died = (deaths if isinstance(deaths, int) else 0) + (0 if blameless else 1)
     over = bool(doomed) and died >= 2 * max_deaths
-    newly_doomed = not doomed and not blameless and died >= max_deaths
+    newly_doomed = not doomed and not blameless and not unwanted and died >= max_deaths
     error = ErrorRecord("WorkerDied", f"worker died {died} times", "") if newly_doomed else None
+    new_state = CANCELLED if unwanted else FAILED if over else READY
     return {
         "of_id": job_id,
         "of_token": token,
         "of_lease": lease_until,
         "queue": queue,
         "newly_doomed": newly_doomed,
-        "new_state": FAILED if over else READY,
+        "new_state": new_state,
         "new_deaths": died,
         "refunded": int(bool(blameless) and not doomed),
         "now_doomed": int(bool(doomed) or newly_doomed),
         "new_error": None if error is None else error_text(error),
-        "ended": now if over else None,
+        "ended": None if new_state == READY else now,
+        "end": None if new_state == READY else ended(job_id, name, new_state, *membership),
     }
 
 
@@ -94,12 +101,15 @@ def _expired(layout: Layout) -> Statement:
     return layout.prepare(
         select(
             jobs.c.id,
+            jobs.c.name,
             jobs.c.queue,
             jobs.c.token,
             jobs.c.lease_until,
             jobs.c.deaths,
             jobs.c.blameless,
             jobs.c.doomed,
+            jobs.c.cancel_requested,
+            *(jobs.c[name] for name in MEMBERSHIP),
         )
         .where(
             jobs.c.state == word(PROCESSING),

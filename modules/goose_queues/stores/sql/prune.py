@@ -1,45 +1,175 @@
-"""Deleting what finished long ago, in chunks, along the index of finished jobs."""
+"""Deleting what finished long ago, chunk by chunk along the index of finished jobs.
+
+A chunk is looked for without any lock, then deleted by its ids under the same conditions once more. What belongs to a
+chain or batch with something left to run is passed over, so a chunk may delete less than it has looked at.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    literal_column,
+    or_,
+    select,
+)
 
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import FINISHED, rowid
+from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
+
+_START: Final = (-(2**62), "")
 
 
-def prune(connection: Connection, layout: Layout, now: int, retention: float, limit: int) -> int:
-    """Delete at most ``limit`` jobs that finished more than ``retention`` seconds ago; return how many."""
-    before = now - span(retention)
-    left = limit
-    for queue, state in counts.places(connection, layout):
-        if state not in FINISHED or left <= 0:
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Finished jobs that are old enough to go."""
+
+    ids: tuple[str, ...]
+    cursor: str | None
+    """Where the next chunk begins; None after the last."""
+
+
+def find_old(
+    connection: Connection, layout: Layout, now: int, retention: float, limit: int, cursor: str | None
+) -> Chunk:
+    """Look at ``limit`` jobs that finished more than ``retention`` seconds ago; those of them that may go."""
+    places = sorted(place for place in counts.places(connection, layout) if place[1] in FINISHED)
+    start = _place_of(cursor)
+    ids: list[str] = []
+    seen = 0
+    for queue, state in places:
+        if start is not None and (queue, state) < (start[0], start[1]):
             continue
-        values = {"of_queue": queue, "of_state": state, "before": before, "most": left}
-        deleted = _deleting(layout).run(connection, values)
-        counts.apply(connection, layout, Counter({(queue, state): -deleted}))
-        left -= deleted
-    return limit - left
+        after = (start[2], start[3]) if start is not None and (queue, state) == start[:2] else _START
+        rows = _old(layout).rows(
+            connection,
+            {
+                "of_queue": queue,
+                "of_state": state,
+                "before": now - span(retention),
+                "after": after[0],
+                "after_id": after[1],
+                "most": limit - seen,
+            },
+        )
+        ids += [job_id for job_id, _, is_free in rows if is_free]
+        seen += len(rows)
+        if seen >= limit:
+            last_id, last_time, _ = rows[-1]
+            return Chunk(tuple(ids), json.dumps([queue, state, last_time, last_id]))
+    return Chunk(tuple(ids), None)
+
+
+def prune(connection: Connection, layout: Layout, now: int, retention: float, chunk: Chunk) -> int:
+    """Delete a chunk, as far as it still may go; return how many."""
+    before = now - span(retention)
+    deleted: counts.Moves = Counter()
+    for job_id in chunk.ids:
+        for queue, state in _deleting(layout).rows(connection, {"of_id": job_id, "before": before}):
+            deleted[queue, state] -= 1
+    counts.apply(connection, layout, deleted)
+    return -sum(deleted.values())
+
+
+def prune_batches(connection: Connection, layout: Layout, now: int, retention: float, limit: int) -> int:
+    """Delete at most ``limit`` batches that ended long ago and have no member left, with callbacks never called."""
+    before = now - span(retention)
+    rows = _old_batches(layout).rows(connection, {"before": before, "most": limit})
+    for (batch_id,) in rows:
+        _deleting_callbacks(layout).run(connection, {"of_batch": batch_id})
+        _deleting_batch(layout).run(connection, {"of_batch": batch_id, "before": before})
+    return len(rows)
+
+
+def _place_of(cursor: str | None) -> tuple[str, str, int, str] | None:
+    if cursor is None:
+        return None
+    queue, state, time, job_id = json.loads(cursor)
+    return queue, state, time, job_id
+
+
+def _is_free(layout: Layout, job: FromClause) -> ColumnElement[bool]:
+    """Whether no chain and no batch of a job has anything left to run; a batch's members go by the batch's own end."""
+    link, batches = layout.tables.jobs.alias("link"), layout.tables.batches
+    one: ColumnElement[int] = literal_column("1")
+    in_chain = exists(select(one).where(link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None)))
+    in_batch = exists(
+        select(one).where(
+            batches.c.id == job.c.batch_id,
+            or_(batches.c.finished_at.is_(None), batches.c.finished_at >= bindparam("before")),
+        )
+    )
+    return and_(or_(job.c.chain_id.is_(None), ~in_chain), or_(job.c.batch_id.is_(None), ~in_batch))
+
+
+@lru_cache(maxsize=16)
+def _old(layout: Layout) -> Statement:
+    old = layout.tables.jobs.alias("old")
+    return layout.prepare(
+        select(old.c.id, old.c.finished_at, _is_free(layout, old))
+        .where(
+            old.c.queue == bindparam("of_queue"),
+            old.c.state == bindparam("of_state"),
+            old.c.finished_at >= bindparam("after"),
+            old.c.finished_at < bindparam("before"),
+            or_(old.c.finished_at > bindparam("after"), old.c.id > bindparam("after_id")),
+        )
+        .order_by(old.c.finished_at, old.c.id)
+        .limit(bindparam("most"))
+    )
 
 
 @lru_cache(maxsize=16)
 def _deleting(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
-    old = jobs.alias("old")
-    chosen = (
-        select(rowid("old"))
-        .select_from(old)
+    return layout.prepare(
+        delete(jobs)
         .where(
-            old.c.finished_at < bindparam("before"),
-            old.c.queue == bindparam("of_queue"),
-            old.c.state == bindparam("of_state"),
+            jobs.c.id == bindparam("of_id"),
+            jobs.c.state.in_([word(state) for state in FINISHED]),
+            jobs.c.finished_at < bindparam("before"),
+            _is_free(layout, jobs),
         )
-        .order_by(old.c.finished_at)
+        .returning(jobs.c.queue, jobs.c.state)
+    )
+
+
+@lru_cache(maxsize=16)
+def _old_batches(layout: Layout) -> Statement:
+    batches, member = layout.tables.batches, layout.tables.jobs.alias("member")
+    has_members = exists(
+        select(literal_column("1")).where(member.c.batch_role == word(MEMBER), member.c.batch_id == batches.c.id)
+    )
+    return layout.prepare(
+        select(batches.c.id)
+        .where(batches.c.finished_at < bindparam("before"), ~has_members)
+        .order_by(batches.c.finished_at)
         .limit(bindparam("most"))
     )
-    return layout.prepare(delete(jobs).where(rowid(jobs.name).in_(chosen)))
+
+
+@lru_cache(maxsize=16)
+def _deleting_callbacks(layout: Layout) -> Statement:
+    callbacks = layout.tables.callbacks
+    return layout.prepare(delete(callbacks).where(callbacks.c.batch_id == bindparam("of_batch")))
+
+
+@lru_cache(maxsize=16)
+def _deleting_batch(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    return layout.prepare(
+        delete(batches).where(batches.c.id == bindparam("of_batch"), batches.c.finished_at < bindparam("before"))
+    )

@@ -1,4 +1,4 @@
-"""Looking: one job, and the counts of every queue. Nothing here takes a lock; each look sees one moment."""
+"""Looking: one job, one batch, and the counts of every queue. Nothing here takes a lock; each look sees one moment."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
 
-from goose_queues.record import JobRecord, QueueStats
-from goose_queues.stores.sql.moment import shown_or_none
-from goose_queues.stores.sql.rows import RECORD, job_record
+from goose_queues.record import BatchProgress, JobRecord, QueueStats
+from goose_queues.stores.sql.moment import shown, shown_or_none
+from goose_queues.stores.sql.pause import paused_queues
+from goose_queues.stores.sql.rows import RECORD, is_id, job_record
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, PROCESSING, READY, SCHEDULED, WAITING, word
+from goose_queues.stores.sql.tables import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    MEMBER,
+    PROCESSING,
+    READY,
+    SCHEDULED,
+    WAITING,
+    word,
+)
 
-_ID_LENGTH: Final = 36
 _ABOVE_ALL: Final = 2**62
 _EVERY: Final[ColumnElement[Any]] = literal_column("*")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
@@ -24,10 +34,36 @@ _ONE: Final[ColumnElement[int]] = literal_column("1")
 
 def get(connection: Connection, layout: Layout, job_id: str) -> JobRecord | None:
     """One job; None for any text that is no id of one."""
-    if len(job_id) > _ID_LENGTH or not job_id.isascii():
+    if not is_id(job_id):
         return None
     rows = _job(layout).rows(connection, {"of_id": job_id})
     return job_record(rows[0]) if rows else None
+
+
+def batch(connection: Connection, layout: Layout, batch_id: str) -> BatchProgress | None:
+    """How far a batch is; None for any text that is no id of one."""
+    rows = _batch(layout).rows(connection, {"of_batch": batch_id}) if is_id(batch_id) else []
+    if not rows:
+        return None
+    total, created_at, finished_at, completed, failed = rows[0]
+    if finished_at is not None:
+        # Its members may have been pruned.
+        found = {COMPLETED: completed or 0, FAILED: failed or 0}
+    else:
+        found = dict(_members(layout).rows(connection, {"of_batch": batch_id}))
+    pending = sum(found.get(state, 0) for state in (READY, SCHEDULED, WAITING))
+    processing, completed, failed = (found.get(state, 0) for state in (PROCESSING, COMPLETED, FAILED))
+    return BatchProgress(
+        id=batch_id,
+        total=total,
+        pending=pending,
+        processing=processing,
+        completed=completed,
+        failed=failed,
+        cancelled=total - pending - processing - completed - failed,
+        created_at=shown(created_at),
+        finished_at=shown_or_none(finished_at),
+    )
 
 
 def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueStats]:
@@ -44,7 +80,11 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
         late, oldest = _late(layout).rows(connection, {"of_queue": queue, "now": now})[0]
         moving[queue].late = late
         moving[queue].see(oldest)
-    return {queue: _shown(moving[queue], resting.get(queue, {})) for queue in sorted({*moving, *resting}, key=str)}
+    paused = set(paused_queues(connection, layout))
+    return {
+        queue: _shown(moving[queue], resting.get(queue, {}), paused=queue in paused)
+        for queue in sorted({*moving, *resting, *paused}, key=str)
+    }
 
 
 def ready_queues(connection: Connection, layout: Layout) -> list[str]:
@@ -99,7 +139,7 @@ def _ready(connection: Connection, layout: Layout, queue: str) -> _Moving:
     return moving
 
 
-def _shown(moving: _Moving, resting: Mapping[str, int]) -> QueueStats:
+def _shown(moving: _Moving, resting: Mapping[str, int], *, paused: bool) -> QueueStats:
     scheduled = resting.get(SCHEDULED, 0) - moving.late + resting.get(WAITING, 0)
     return QueueStats(
         pending=moving.ready + moving.late,
@@ -108,6 +148,7 @@ def _shown(moving: _Moving, resting: Mapping[str, int]) -> QueueStats:
         completed=max(resting.get(COMPLETED, 0), 0),
         failed=max(resting.get(FAILED, 0), 0),
         cancelled=max(resting.get(CANCELLED, 0), 0),
+        paused=paused,
         oldest_pending_at=shown_or_none(moving.oldest),
     )
 
@@ -116,6 +157,23 @@ def _shown(moving: _Moving, resting: Mapping[str, int]) -> QueueStats:
 def _job(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
     return layout.prepare(select(*(jobs.c[name] for name in RECORD)).where(jobs.c.id == bindparam("of_id")))
+
+
+@lru_cache(maxsize=16)
+def _batch(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    columns = (batches.c.total, batches.c.created_at, batches.c.finished_at, batches.c.completed, batches.c.failed)
+    return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")))
+
+
+@lru_cache(maxsize=16)
+def _members(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.state, func.count(_EVERY))
+        .where(jobs.c.batch_role == word(MEMBER), jobs.c.batch_id == bindparam("of_batch"))
+        .group_by(jobs.c.state)
+    )
 
 
 @lru_cache(maxsize=16)

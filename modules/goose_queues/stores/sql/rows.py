@@ -30,6 +30,7 @@ CLAIMED: Final = (
     "chain_id",
     "position",
     "batch_id",
+    "batch_role",
     "doomed",
     "error",
 )
@@ -60,6 +61,7 @@ RECORD: Final = (
     "chain_id",
     "position",
     "batch_id",
+    "batch_role",
 )
 """Columns that ``job_record`` reads, in its order."""
 
@@ -69,6 +71,19 @@ _STATUS: Final[dict[str, Status]] = {
     SCHEDULED: "pending",
     WAITING: "pending",
 }
+
+
+_ID_LENGTH: Final = 36
+
+
+def is_id(text: str) -> bool:
+    """Whether a job or batch can have this id; what cannot is not looked for."""
+    return len(text) <= _ID_LENGTH and text.isascii()
+
+
+def status(state: str) -> str:
+    """A stored state in the words of users."""
+    return _STATUS.get(state, "failed")
 
 
 def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
@@ -90,6 +105,7 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id,
         position,
         batch_id,
+        batch_role,
         doomed,
         error,
     ) = row
@@ -123,6 +139,7 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id,
         position,
         batch_id,
+        batch_role,
         error_record(error) if doomed else None,
     )
 
@@ -154,6 +171,7 @@ def _corrupt(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id=values["chain_id"],
         position=values["position"],
         batch_id=values["batch_id"],
+        batch_role=values["batch_role"],
         failed_with=ErrorRecord("CorruptRow", f"corrupt row: {wrong[0]} is {_brief(values[wrong[0]])}", ""),
     )
 
@@ -191,6 +209,7 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         chain_id=values["chain_id"],
         position=values["position"],
         batch_id=values["batch_id"],
+        batch_role=values["batch_role"],
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, func, literal_column, update
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.advance import Ended, advance, ended
 from goose_queues.stores.sql.fence import NO_LEASE, held, holders
 from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.rows import error_text, plain
@@ -40,19 +41,46 @@ class _Pack:
 
 
 def settle(connection: Connection, layout: Layout, now: int, settlements: Sequence[Settlement]) -> Settled:
-    """Write all outcomes whose holder still holds."""
+    """Write all outcomes whose holder still holds, and what follows from them."""
     finished = _Pack(_finishing(layout), [])
     again = _Pack(_returning(layout), [])
     for settlement in settlements:
         row = _row(settlement.claimed, settlement.outcome, now)
-        (again if "due" in row else finished).rows.append(row)
-    done = [row for pack in (finished, again) for row in _write(connection, layout, pack)]
+        if "due" not in row:
+            finished.rows.append(row)
+        elif (reason := _unwanted(connection, layout, row)) is not None:
+            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, note=reason))
+        else:
+            again.rows.append(row)
+    ended_rows = _write(connection, layout, finished)
+    back = _write(connection, layout, again)
+    done = [*ended_rows, *back]
     counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in done if _rests(row)))
+    followed = advance(connection, layout, now, _ends(ended_rows))
     written = {row["of_id"] for row in done}
     return Settled(
         lost=frozenset(settlement.claimed.id for settlement in settlements) - written,
-        queues=frozenset(row["queue"] for row in done if "due" in row),
+        queues=frozenset(row["queue"] for row in back) | followed,
     )
+
+
+def _unwanted(connection: Connection, layout: Layout, row: _Row) -> str | None:
+    """Why a job is not to come back: somebody has asked for its end."""
+    found = _asked_to_end(layout).rows(connection, row)
+    return str(found[0][0] or "") if found else None
+
+
+def _ends(rows: Sequence[_Row]) -> list[Ended]:
+    """Those of the finished jobs from which something may follow: nearly always none."""
+    found = []
+    for row in rows:
+        job: ClaimedJob = row["claimed"]
+        if job.chain_id is None and job.batch_id is None:
+            continue
+        end = ended(job.id, job.name, row["new_state"], job.chain_id, job.position, job.batch_id, job.batch_role)
+        if end is not None:
+            found.append(end)
+    return found
 
 
 def _write(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
@@ -106,6 +134,7 @@ def _finish(
     note: str | None = None,
 ) -> _Row:
     return {
+        "claimed": claimed,
         "of_id": claimed.id,
         "of_token": claimed.token,
         "queue": claimed.queue,
@@ -177,3 +206,9 @@ def _returning(layout: Layout) -> Statement:
             **NO_LEASE,
         )
     )
+
+
+@lru_cache(maxsize=16)
+def _asked_to_end(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(select(jobs.c.note).where(*held(layout), jobs.c.cancel_requested != literal_column("0")))

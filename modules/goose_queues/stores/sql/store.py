@@ -6,7 +6,6 @@ transaction that the caller has open.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +20,31 @@ from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
 from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
-from goose_queues.record import Claim, Claimed, JobRecord, NewJob, QueueStats, Rescued, Settlement
-from goose_queues.stores.sql import counts, migrate
+from goose_queues.record import (
+    BatchProgress,
+    CancelRequest,
+    Claim,
+    Claimed,
+    JobFilter,
+    JobRecord,
+    NewBatch,
+    NewJob,
+    Page,
+    Pruned,
+    QueueStats,
+    Rescued,
+    Settlement,
+)
+from goose_queues.stores.sql import counts, migrate, pause, steer
 from goose_queues.stores.sql.claim import claim_on_sqlite
 from goose_queues.stores.sql.insert import insert
 from goose_queues.stores.sql.lease import extend, rescue
+from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.moment import stored
-from goose_queues.stores.sql.prune import prune
-from goose_queues.stores.sql.read import get, stats
+from goose_queues.stores.sql.outgoing import Outgoing
+from goose_queues.stores.sql.prune import find_old, prune, prune_batches
+from goose_queues.stores.sql.purge import purge
+from goose_queues.stores.sql.read import batch, get, stats
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
@@ -70,8 +86,7 @@ class SqlStore:
         self._auto_migrate = auto_migrate
         self._layout = Layout(queue_tables(prefix), _dialect(database))
         self._wakeup = Wakeup(database, self._layout)
-        self._sending: set[asyncio.Task[None]] = set()
-        """Dispatches on their way after the commit of a transaction on another database."""
+        self._outgoing = Outgoing(self.insert)
 
     async def open(self) -> None:
         """Connect, make the tables where they are missing and that is wanted, and watch for news.
@@ -94,8 +109,7 @@ class SqlStore:
     async def close(self) -> None:
         """Send what still waits for being sent, and let go of everything."""
         await self._wakeup.close()
-        if self._sending:
-            await asyncio.wait(self._sending)
+        await self._outgoing.sent()
         if self._owns_database:
             await self._database.close()
 
@@ -134,27 +148,27 @@ class SqlStore:
             raise ForeignSession(_url_of(session), self._database.url)
         return unit
 
-    async def insert(self, jobs: Sequence[NewJob], *, within: object | None = None) -> None:
-        """Store all jobs or none, in a transaction of their own or as a part of ``within``."""
-        operation = partial(self._insert, jobs)
+    async def insert(
+        self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object | None = None
+    ) -> None:
+        """Store all of it or nothing, in a transaction of its own or as a part of ``within``."""
+        operation = partial(self._insert, jobs, batches)
         if not isinstance(within, Unit):
-            with self._faults():
-                await self._database.write(operation)
-            self._wakeup.tell(_queues(jobs))
+            await self._write_and_tell(operation)
         elif within.is_on(self._database):
             with self._faults():
-                await within.run(operation)
-            within.after_commit(partial(self._wakeup.tell, _queues(jobs)))
+                queues = await within.run(operation)
+            within.after_commit(partial(self._wakeup.tell, queues))
         else:
-            within.after_commit(partial(self._send_later, asyncio.get_running_loop(), jobs))
+            self._outgoing.after_commit_of(within, jobs, batches)
 
-    def insert_blocking(self, jobs: Sequence[NewJob], *, within: object) -> None:
-        """Store all jobs or none as a part of a transaction of blocking code, in its own thread."""
+    def insert_blocking(self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object) -> None:
+        """Store all of it or nothing as a part of a transaction of blocking code, in its own thread."""
         if not isinstance(within, Unit):
             raise TypeError(f"insert_blocking() takes what join() has returned, not {type(within).__name__}")
         with self._faults():
-            within.run_blocking(partial(self._insert, jobs))
-        within.after_commit(partial(self._wakeup.tell, _queues(jobs)))
+            queues = within.run_blocking(partial(self._insert, jobs, batches))
+        within.after_commit(partial(self._wakeup.tell, queues))
 
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
@@ -190,12 +204,53 @@ class SqlStore:
         self._wakeup.tell(rescued.queues)
         return rescued
 
-    async def prune(self, retention: float, limit: int) -> int:
-        """Delete old finished jobs; with the last chunk, look whether the counts are still right."""
+    async def progress(self, job_id: str, token: str, progress: str) -> bool:
+        """Keep what a running attempt tells of itself."""
         with self._faults():
-            deleted = await self._database.write(lambda it: prune(it, self._layout, self._now(), retention, limit))
-            if deleted < limit:
+            return await self._database.write(lambda it: steer.note_progress(it, self._layout, job_id, token, progress))
+
+    async def prune(self, retention: float, limit: int, cursor: str | None = None) -> Pruned:
+        """Delete a chunk of old jobs; with the last one, old batches too, and look whether the counts are still right."""
+        with self._faults():
+            now = self._now()
+            chunk = await self._database.read(lambda it: find_old(it, self._layout, now, retention, limit, cursor))
+            deleted = 0
+            if chunk.ids:
+                deleted = await self._database.write(lambda it: prune(it, self._layout, now, retention, chunk))
+            if chunk.cursor is None:
+                await self._database.write(lambda it: prune_batches(it, self._layout, now, retention, limit))
                 await self._correct_counts()
+        return Pruned(deleted, chunk.cursor)
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """End a pending job, or ask the worker of a running one."""
+        await self._write_and_tell(lambda it: steer.cancel(it, self._layout, self._now(), job_id, reason))
+
+    async def cancel_requests(self) -> Sequence[CancelRequest]:
+        """What was asked of the workers."""
+        with self._faults():
+            return await self._database.read(lambda it: steer.cancel_requests(it, self._layout))
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or cancelled job back."""
+        await self._write_and_tell(lambda it: steer.retry(it, self._layout, self._now(), job_id))
+
+    async def pause(self, queue: str) -> None:
+        """Let no claim take anything from a queue."""
+        with self._faults():
+            await self._database.write(lambda it: pause.pause(it, self._layout, self._now(), queue))
+
+    async def resume(self, queue: str) -> None:
+        """The end of ``pause``."""
+        with self._faults():
+            await self._database.write(lambda it: pause.resume(it, self._layout, queue))
+        self._wakeup.tell(frozenset({queue}))
+
+    async def purge(self, queue: str, limit: int) -> int:
+        """Delete what is pending in a queue."""
+        with self._faults():
+            deleted, queues = await self._database.write(lambda it: purge(it, self._layout, self._now(), queue, limit))
+        self._wakeup.tell(queues)
         return deleted
 
     async def get(self, job_id: str) -> JobRecord | None:
@@ -208,15 +263,31 @@ class SqlStore:
         with self._faults():
             return await self._database.read(lambda it: stats(it, self._layout, self._now()))
 
+    async def jobs(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
+        """A page of a listing."""
+        with self._faults():
+            return await self._database.read(lambda it: page(it, self._layout, wanted, limit, cursor))
+
+    async def batch(self, batch_id: str) -> BatchProgress | None:
+        """How far a batch is."""
+        with self._faults():
+            return await self._database.read(lambda it: batch(it, self._layout, batch_id))
+
     def _now(self) -> int:
         """The time of a statement, taken while its transaction is open: SQLite's clock is this machine's."""
         return stored(self._clock.now())
 
-    def _insert(self, jobs: Sequence[NewJob], connection: Connection) -> None:
+    def _insert(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch], connection: Connection) -> frozenset[str]:
         try:
-            insert(connection, self._layout, self._now(), jobs)
+            return insert(connection, self._layout, self._now(), jobs, batches)
         except (sqlite3.IntegrityError, IntegrityError) as error:
             raise JobExists(self._database.url) from error
+
+    async def _write_and_tell(self, operation: Callable[[Connection], frozenset[str]]) -> None:
+        """Run a transaction, and tell the workers of the queues that have something to claim by it."""
+        with self._faults():
+            queues = await self._database.write(operation)
+        self._wakeup.tell(queues)
 
     async def _check_layout(self) -> None:
         found = await self._database.read(lambda it: version_of(it, self._layout.tables))
@@ -238,27 +309,6 @@ class SqlStore:
         if any(unit.is_on(self._database) and unit.holds_write_lock for unit in open_units()):
             raise WouldDeadlock(self._database.url)
 
-    def _send_later(self, loop: asyncio.AbstractEventLoop, jobs: Sequence[NewJob]) -> None:
-        """After the commit on another database; in whatever thread that was."""
-        if _running_loop() is loop:
-            self._send_now(jobs)
-            return
-        try:
-            loop.call_soon_threadsafe(self._send_now, jobs)
-        except RuntimeError as error:
-            _lost(jobs, error)
-
-    def _send_now(self, jobs: Sequence[NewJob]) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(jobs))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-
-    async def _send(self, jobs: Sequence[NewJob]) -> None:
-        try:
-            await self.insert(jobs)
-        except Exception as error:  # noqa: BLE001 - nobody awaits this: the log has it
-            _lost(jobs, error)
-
     @contextmanager
     def _faults(self) -> Iterator[None]:
         """Errors of the database as the queue's own."""
@@ -276,25 +326,6 @@ def _dialect(database: Database) -> Dialect:
     if database.dialect != "sqlite":
         raise ConfigError(f"{database.url}: the queue is kept on SQLite only. Write sqlite:///file.db.")
     return SQLiteDialect_pysqlite()
-
-
-def _queues(jobs: Sequence[NewJob]) -> frozenset[str]:
-    return frozenset(job.queue for job in jobs)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _lost(jobs: Sequence[NewJob], error: Exception) -> None:
-    log.error(
-        "Jobs are lost: the transaction that dispatched them was committed, but they could not be stored after it",
-        exc_info=error,
-        extra={"jobs": [job.id for job in jobs], "names": sorted({job.name for job in jobs})},
-    )
 
 
 def _url_of(session: AsyncSession | Session | AsyncConnection | Connection) -> str:

@@ -39,6 +39,9 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 
+MEMBER: Final = "member"
+"""The ``batch_role`` of a batch's own jobs; callbacks have ``then``, ``catch`` or ``finally``."""
+
 FINISHED: Final = (COMPLETED, FAILED, CANCELLED)
 AT_REST: Final = (SCHEDULED, WAITING, *FINISHED)
 """States in which rows pile up without being on their way: counted in a table of their own, never by walking them."""
@@ -53,6 +56,9 @@ class Tables:
     prefix: str
     metadata: MetaData
     jobs: Table
+    batches: Table
+    callbacks: Table
+    paused: Table
     counts: Table
     layout: Table
 
@@ -67,9 +73,7 @@ def queue_tables(prefix: str = "goose_", schema: str | None = None, metadata: Me
         if value is not None and not _PREFIX.match(value):
             raise ConfigError(f"{option}={value!r}: use lower-case letters, digits and _, at most 32, no digit first")
     home = MetaData(schema=schema) if metadata is None else metadata
-    return Tables(
-        prefix, home, _jobs(prefix, schema, home), _counts(prefix, schema, home), _layout(prefix, schema, home)
-    )
+    return Tables(prefix, home, *(make(prefix, schema, home) for make in _MAKERS))
 
 
 def word(state: str) -> ColumnElement[str]:
@@ -110,6 +114,8 @@ def _jobs(prefix: str, schema: str | None, metadata: MetaData) -> Table:
         Column("cancel_requested", SmallInteger, nullable=False, server_default="0"),
         Column("chain_id", String(36)),
         Column("position", Integer),
+        # The position in its chain whose end cancelled this link; a retry over there revives it.
+        Column("broken_at", Integer),
         Column("batch_id", String(36)),
         Column("batch_role", String(8)),
         Column("unique_key", String(255)),
@@ -126,11 +132,65 @@ def _jobs(prefix: str, schema: str | None, metadata: MetaData) -> Table:
     _partial(f"ix_{prefix}jobs_scheduled", "state = 'scheduled'", c.queue, c.due_at)
     _partial(f"ix_{prefix}jobs_leased", "state = 'processing'", c.queue, c.lease_until)
     _partial(f"ix_{prefix}jobs_finished", "finished_at IS NOT NULL", c.queue, c.state, c.finished_at)
+    _partial(f"ix_{prefix}jobs_waiting", "state = 'waiting'", c.queue, c.id)
+    _partial(f"ix_{prefix}jobs_chain", "chain_id IS NOT NULL", c.chain_id, c.position)
+    _partial(f"ix_{prefix}jobs_batch", "batch_role = 'member'", c.batch_id, c.state, c.id)
     return table
 
 
 def _partial(name: str, condition: str, *columns: ColumnElement[object]) -> None:
     Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+def _batches(prefix: str, schema: str | None, metadata: MetaData) -> Table:
+    table = Table(
+        f"{prefix}batches",
+        metadata,
+        Column("id", String(36), primary_key=True),
+        Column("total", Integer, nullable=False),
+        # Set where the batch is a link of a chain.
+        Column("chain_id", String(36)),
+        Column("position", Integer),
+        Column("created_at", BigInteger, nullable=False),
+        # Written when no member is left to run, so that the members may be pruned; empty again after a retry.
+        Column("finished_at", BigInteger),
+        Column("completed", Integer),
+        Column("failed", Integer),
+        schema=schema,
+    )
+    c = table.c
+    _partial(f"ix_{prefix}batches_finished", "finished_at IS NOT NULL", c.finished_at)
+    _partial(f"ix_{prefix}batches_chain", "chain_id IS NOT NULL", c.chain_id, c.position)
+    return table
+
+
+def _callbacks(prefix: str, schema: str | None, metadata: MetaData) -> Table:
+    """Jobs that wait for the end of a batch; each leaves this table in the transaction that makes it a job."""
+    return Table(
+        f"{prefix}callbacks",
+        metadata,
+        Column("batch_id", String(36), primary_key=True),
+        Column("role", String(8), primary_key=True),
+        Column("id", String(36), nullable=False),
+        Column("queue", String(64), nullable=False),
+        Column("priority", Integer, nullable=False),
+        Column("name", String(255), nullable=False),
+        Column("max_retries", Integer, nullable=False),
+        Column("timeout", Float),
+        Column("meta", Text),
+        Column("payload", Text, nullable=False),
+        schema=schema,
+    )
+
+
+def _paused(prefix: str, schema: str | None, metadata: MetaData) -> Table:
+    return Table(
+        f"{prefix}paused",
+        metadata,
+        Column("queue", String(64), primary_key=True),
+        Column("since", BigInteger, nullable=False),
+        schema=schema,
+    )
 
 
 def _counts(prefix: str, schema: str | None, metadata: MetaData) -> Table:
@@ -153,3 +213,6 @@ def _layout(prefix: str, schema: str | None, metadata: MetaData) -> Table:
         Column("oldest", Integer, nullable=False),
         schema=schema,
     )
+
+
+_MAKERS: Final = (_jobs, _batches, _callbacks, _paused, _counts, _layout)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, select
 
 from goose_queues.stores.sql.tables import Tables
 
-VERSION: Final = 1
+VERSION: Final = 2
 """What this code was written for: the number of the newest step in ``migrations``."""
 
 

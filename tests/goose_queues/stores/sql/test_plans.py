@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from sqlalchemy import Connection
 
-from goose_queues.record import Claim, Completed, Settlement
-from goose_queues.stores.sql import counts
+from goose_queues.ids import new_id
+from goose_queues.record import Claim, Completed, Failed, JobFilter, NewBatch, Settlement, Status
+from goose_queues.stores.sql import counts, pause, read, steer
 from goose_queues.stores.sql.claim import claim_on_sqlite
 from goose_queues.stores.sql.insert import insert
 from goose_queues.stores.sql.lease import extend, rescue
-from goose_queues.stores.sql.prune import prune
+from goose_queues.stores.sql.listing import page
+from goose_queues.stores.sql.prune import find_old, prune, prune_batches
+from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import get, stats
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Statement
 from goose_queues.stores.sql.store import SqlStore
-from store_contract.making import new_job
+from store_contract.making import ERROR, new_job
 
 NOW = 2_000_000_000_000_000
 ACCEPTED = (
     "SEARCH ",
     "LIST SUBQUERY",
+    "CORRELATED ",
     "SCAN goose_counts",
     # Its first row.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_ready",
@@ -30,6 +36,10 @@ ACCEPTED = (
     "SCAN goose_jobs USING COVERING INDEX ix_goose_jobs_leased",
 )
 SORTED = "USE TEMP B-TREE FOR ORDER BY"
+# A table of a few rows, by hand.
+SMALL = ("SCAN goose_paused",)
+# What shares the first columns of a key: a link's queues, jobs that were settled in one moment; or what runs.
+PARTLY_SORTED = ("USE TEMP B-TREE FOR",)
 
 
 @pytest.fixture
@@ -64,7 +74,8 @@ async def test_no_operation_walks_a_backlog(store: SqlStore, plans: list[tuple[s
         extend(connection, layout, NOW, {job.id: job.token for job in claimed.jobs[:1]}, 30.0, frozenset())
         settle(connection, layout, NOW, [Settlement(claimed.jobs[0], Completed())])
         rescue(connection, layout, NOW + 10**9, 10, 3)
-        prune(connection, layout, NOW + 10**9, 1.0, 10)
+        prune(connection, layout, NOW + 10**9, 1.0, find_old(connection, layout, NOW + 10**9, 1.0, 10, None))
+        prune_batches(connection, layout, NOW + 10**9, 1.0, 10)
         get(connection, layout, claimed.jobs[1].id)
         stats(connection, layout, NOW)
         counts.places(connection, layout)
@@ -72,10 +83,48 @@ async def test_no_operation_walks_a_backlog(store: SqlStore, plans: list[tuple[s
     await store._database.write(operate)
     assert len({text for text, _ in plans}) > 12
     assert all("LIMIT 1 " in text for text, step in plans if step.startswith("SCAN") and "ix_goose_jobs_ready" in step)
-    walks = [(text, step) for text, step in plans if not step.startswith(ACCEPTED) and step != SORTED]
+    walks = [(text, step) for text, step in plans if not step.startswith((*ACCEPTED, *SMALL, *PARTLY_SORTED))]
     assert walks == []
     assert {text.split("\n")[0][:6] for text, step in plans if step == SORTED} <= {"SELECT"}
     assert all("lease_until" in text for text, step in plans if step == SORTED)
+
+
+async def test_no_steering_and_no_listing_walks_a_backlog(store: SqlStore, plans: list[tuple[str, str]]) -> None:
+    layout = store._layout
+
+    def operate(connection: Connection) -> None:
+        chain, batch = new_id(), new_id()
+        links = [new_job(chain_id=chain, position=place) for place in range(5)]
+        members = [new_job(batch_id=batch, batch_role="member") for _ in range(20)]
+        then = new_job(batch_id=batch, batch_role="then")
+        insert(connection, layout, NOW, [new_job() for _ in range(100)])
+        insert(connection, layout, NOW, [*links, *members], [NewBatch(batch, 20, (then,))])
+        plans.clear()
+        claimed = claim_on_sqlite(connection, layout, NOW, Claim("default", frozenset({"Work"}), 200, 30.0, "w"))
+        by_id = {job.id: job for job in claimed.jobs}
+        settle(connection, layout, NOW, [Settlement(by_id[links[0].id], Completed())])
+        settle(connection, layout, NOW, [Settlement(by_id[job.id], Completed()) for job in members[1:]])
+        settle(connection, layout, NOW, [Settlement(by_id[members[0].id], Failed(ERROR))])
+        steer.cancel(connection, layout, NOW, links[1].id, "why")
+        steer.retry(connection, layout, NOW, links[1].id)
+        steer.retry(connection, layout, NOW, members[0].id)
+        read.batch(connection, layout, batch)
+        steer.cancel_requests(connection, layout)
+        pause.pause(connection, layout, NOW, "other")
+        for wanted in (
+            JobFilter(),
+            *(JobFilter(queue="default", status=status) for status in get_args(Status)),
+            JobFilter(chain_id=chain),
+            JobFilter(batch_id=batch),
+        ):
+            found = page(connection, layout, wanted, 3, None)
+            page(connection, layout, wanted, 3, found.cursor)
+        purge(connection, layout, NOW, "default", 5)
+
+    await store._database.write(operate)
+    assert len({text for text, _ in plans}) > 30
+    walks = [(text, step) for text, step in plans if not step.startswith((*ACCEPTED, *SMALL, *PARTLY_SORTED))]
+    assert walks == []
 
 
 async def test_counting_again_walks_indexes_only(store: SqlStore, plans: list[tuple[str, str]]) -> None:

@@ -32,7 +32,8 @@ def test_a_schema_that_is_no_identifier_is_refused() -> None:
 def test_the_tables_can_be_a_part_of_a_projects_own_metadata() -> None:
     metadata = MetaData()
     queue_tables("mine_", "queue", metadata)
-    assert sorted(metadata.tables) == ["queue.mine_counts", "queue.mine_jobs", "queue.mine_layout"]
+    words = ("batches", "callbacks", "counts", "jobs", "layout", "paused")
+    assert sorted(metadata.tables) == [f"queue.mine_{word}" for word in words]
 
 
 async def test_the_migrations_make_what_the_metadata_says(store: SqlStore, hand: Hand) -> None:

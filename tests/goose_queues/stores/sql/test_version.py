@@ -42,7 +42,7 @@ async def test_tables_that_are_too_old_are_refused(file: Path, store: SqlStore, 
     with pytest.raises(LayoutMismatch) as caught:
         await a_store(file, auto_migrate=False).open()
     assert str(caught.value) == (
-        f"sqlite:///{file} has the queue's tables in version 0, this process needs 1. Run: goose db migrate"
+        f"sqlite:///{file} has the queue's tables in version 0, this process needs 2. Run: goose db migrate"
     )
 
 
@@ -52,14 +52,14 @@ async def test_tables_that_are_too_new_are_refused(file: Path, store: SqlStore, 
     with pytest.raises(LayoutMismatch) as caught:
         await a_store(file, auto_migrate=auto_migrate).open()
     assert str(caught.value) == (
-        f"sqlite:///{file} has the queue's tables in version 7, this process knows them up to 1: "
+        f"sqlite:///{file} has the queue's tables in version 7, this process knows them up to 2: "
         "goose db migrate was run by a newer goose-framework. Update this process."
     )
-    assert (caught.value.found, caught.value.known, caught.value.oldest) == (7, 1, 3)
+    assert (caught.value.found, caught.value.known, caught.value.oldest) == (7, 2, 3)
 
 
 async def test_newer_tables_that_only_added_are_worked_with(file: Path, store: SqlStore, hand: Hand) -> None:
-    hand("update goose_layout set version = 2, oldest = 1")
+    hand("update goose_layout set version = 3, oldest = 1")
     hand("alter table goose_jobs add column flavour text")
     old = a_store(file, auto_migrate=True)
     await old.open()

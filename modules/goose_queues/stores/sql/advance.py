@@ -1,0 +1,373 @@
+"""What follows when a job of a chain or batch has ended: the next link, the end of a broken chain, the callbacks.
+
+Called by every operation that ends jobs (``settle``, ``lease``, ``steer``, ``purge``) within its own transaction, so that
+a link and its successor, or the last member and its callback, are one fact.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.statement import Layout, Statement
+from goose_queues.stores.sql.tables import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    MEMBER,
+    PROCESSING,
+    READY,
+    SCHEDULED,
+    WAITING,
+    word,
+)
+
+MEMBERSHIP: Final = ("chain_id", "position", "batch_id", "batch_role")
+"""Columns that ``ended`` takes, in its order."""
+UNFINISHED: Final = (PROCESSING, READY, SCHEDULED, WAITING)
+_ONE: Final[ColumnElement[int]] = literal_column("1")
+_NUMBER: Final[ColumnElement[Any]] = func.count(literal_column("*"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that has reached its end in this transaction."""
+
+    id: str
+    name: str
+    state: str
+    """``completed``, ``failed`` or ``cancelled``; a purged job counts as cancelled."""
+    chain_id: str | None
+    position: int | None
+    batch_id: str | None
+    """Where it is a member; callbacks have none here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A row of ``batches``."""
+
+    id: str
+    total: int
+    chain_id: str | None
+    position: int | None
+
+
+def ended(
+    job_id: str,
+    name: str,
+    state: str,
+    chain_id: str | None,
+    position: int | None,
+    batch_id: str | None,
+    batch_role: str | None,
+) -> Ended | None:
+    """A job's end, if anything can follow from it."""
+    membership = batch_id if batch_role == MEMBER else None
+    if membership is None and (chain_id is None or type(position) is not int):
+        return None
+    return Ended(job_id, name, state, chain_id if type(position) is int else None, position, membership)
+
+
+def advance(connection: Connection, layout: Layout, now: int, jobs: Sequence[Ended]) -> frozenset[str]:
+    """Do all that follows from the end of these jobs; return the queues that have something to claim thereby."""
+    if not jobs:
+        return frozenset()
+    advance = Advance(connection, layout, now)
+    advance.follow(jobs)
+    advance.count()
+    return frozenset(advance.queues)
+
+
+def begin(connection: Connection, layout: Layout, now: int, batches: Iterable[str]) -> frozenset[str]:
+    """Let batches that were stored without members be over, where their turn has come; return as ``advance`` does."""
+    advance = Advance(connection, layout, now)
+    for batch in sorted(batches):
+        advance.judge(batch, broken=False, failed=False)
+    advance.count()
+    return frozenset(advance.queues)
+
+
+@dataclass(slots=True)
+class Advance:
+    """One round of consequences, in one transaction."""
+
+    connection: Connection
+    layout: Layout
+    now: int
+    moves: counts.Moves = field(default_factory=Counter)
+    """What came to rest or left it."""
+    queues: set[str] = field(default_factory=set)
+    """Those that have something to claim."""
+
+    def follow(self, jobs: Sequence[Ended]) -> None:
+        """Chains first, since a broken one ends members of batches; then the batches, each judged once."""
+        batches: dict[str, list[Ended]] = {}
+        for job in jobs:
+            if job.batch_id is not None:
+                batches.setdefault(job.batch_id, []).append(job)
+        links = {batch for batch in sorted(batches) if self._is_link(batch)}
+        for job in sorted(jobs, key=lambda job: (job.chain_id or "", job.position or 0)):
+            if job.chain_id is None or job.position is None or job.batch_id in links:
+                continue
+            if job.state == COMPLETED:
+                self.release(job.chain_id, job.position + 1)
+            else:
+                for batch in self.break_off(job.chain_id, job.position, f"{job.name} {job.id}", job.state):
+                    batches.setdefault(batch, [])
+        for batch, members in sorted(batches.items()):
+            states = {member.state for member in members}
+            self.judge(batch, broken=bool(states - {COMPLETED}), failed=FAILED in states)
+
+    def release(self, chain: str, position: int) -> None:
+        """The link before has completed: let this one begin. Batches without members are over at once, one by one."""
+        while not self._begin(chain, position):
+            empty = _empty_at(self.layout).rows(self.connection, {"of_chain": chain, "of_position": position})
+            for (batch_id,) in empty:
+                self._end(batch_id, 0)
+            if not empty:
+                return
+            position += 1
+
+    def break_off(self, chain: str, position: int, what: str, state: str) -> set[str]:
+        """A link has not completed: cancel all that waits behind it; return the batches that lose members by it."""
+        place = {"of_chain": chain, "of_position": position}
+        behind = _waiting_behind(self.layout).rows(self.connection, place)
+        if behind:
+            how = "was cancelled" if state == CANCELLED else state
+            note = f"{what}, before it in its chain, {how}"
+            _breaking(self.layout).run(self.connection, {**place, "now": self.now, "why": note})
+        for queue, _, number in behind:
+            self.moves[queue, WAITING] -= number
+            self.moves[queue, CANCELLED] += number
+        for (batch_id,) in _empty_behind(self.layout).rows(self.connection, place):
+            self._finish(batch_id)
+            self._call_back(batch_id, "finally")
+        return {batch for _, batch, _ in behind if batch is not None}
+
+    def judge(self, batch_id: str, *, broken: bool, failed: bool) -> None:
+        """Call back what the batch has reached, now that members have ended.
+
+        Args:
+            batch_id: Which one; its row is locked, so that of two transactions with its last members one sees both.
+            broken: Whether one of them has not completed.
+            failed: Whether one of them has failed.
+        """
+        batch = self._batch(batch_id)
+        if batch is None:
+            return
+        if failed:
+            self._call_back(batch_id, "catch")
+        over = not _unfinished(self.layout).rows(self.connection, {"of_batch": batch_id})
+        completed = over and self._end(batch_id, batch.total)
+        if batch.chain_id is None or batch.position is None:
+            return
+        if completed:
+            self.release(batch.chain_id, batch.position + 1)
+        elif broken or over:
+            state = FAILED if failed else CANCELLED
+            for other in sorted(self.break_off(batch.chain_id, batch.position, f"batch {batch_id}", state)):
+                self.judge(other, broken=True, failed=False)
+
+    def count(self) -> None:
+        """Write down what has moved."""
+        counts.apply(self.connection, self.layout, self.moves)
+
+    def _begin(self, chain: str, position: int) -> bool:
+        """Make a link ready that waits; whether one did."""
+        place = {"of_chain": chain, "of_position": position}
+        waiting = _waiting_at(self.layout).rows(self.connection, place)
+        if waiting:
+            _releasing(self.layout).run(self.connection, {**place, "now": self.now})
+        for queue, number in waiting:
+            self.moves[queue, WAITING] -= number
+            self.queues.add(queue)
+        return bool(waiting)
+
+    def _end(self, batch_id: str, total: int) -> bool:
+        """No member is left to run; whether all have completed."""
+        completed = self._finish(batch_id) == total
+        if completed:
+            self._call_back(batch_id, "then")
+        self._call_back(batch_id, "finally")
+        return completed
+
+    def _finish(self, batch_id: str) -> int:
+        """Keep the counts, so that the members may be pruned; how many have completed."""
+        tally = dict(_tally(self.layout).rows(self.connection, {"of_batch": batch_id}))
+        completed, failed = tally.get(COMPLETED, 0), tally.get(FAILED, 0)
+        values = {"of_batch": batch_id, "now": self.now, "all_completed": completed, "all_failed": failed}
+        _finishing(self.layout).run(self.connection, values)
+        return int(completed)
+
+    def _call_back(self, batch_id: str, role: str) -> None:
+        """Make a stored callback a job, once: it leaves its table in the same transaction."""
+        place = {"of_batch": batch_id, "of_role": role}
+        for (queue,) in _callback(self.layout).rows(self.connection, place):
+            _calling(self.layout).run(self.connection, {**place, "now": self.now})
+            _called(self.layout).run(self.connection, place)
+            self.queues.add(queue)
+
+    def _is_link(self, batch_id: str) -> bool:
+        batch = self._batch(batch_id)
+        return batch is not None and batch.chain_id is not None
+
+    def _batch(self, batch_id: str) -> _Batch | None:
+        rows = _locked(self.layout).rows(self.connection, {"of_batch": batch_id})
+        return _Batch(*rows[0]) if rows else None
+
+
+@lru_cache(maxsize=16)
+def _locked(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    columns = (batches.c.id, batches.c.total, batches.c.chain_id, batches.c.position)
+    return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")).with_for_update())
+
+
+@lru_cache(maxsize=16)
+def _waiting_at(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.queue, _NUMBER)
+        .where(*_waiting(layout, jobs.c.position == bindparam("of_position")))
+        .group_by(jobs.c.queue)
+    )
+
+
+@lru_cache(maxsize=16)
+def _waiting_behind(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.queue, jobs.c.batch_id, _NUMBER)
+        .where(*_waiting(layout, jobs.c.position > bindparam("of_position")))
+        .group_by(jobs.c.queue, jobs.c.batch_id)
+    )
+
+
+def _waiting(layout: Layout, position: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    jobs = layout.tables.jobs
+    return (jobs.c.chain_id == bindparam("of_chain"), position, jobs.c.state == word(WAITING))
+
+
+@lru_cache(maxsize=16)
+def _releasing(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    where = _waiting(layout, jobs.c.position == bindparam("of_position"))
+    return layout.prepare(update(jobs).where(*where).values(state=word(READY), due_at=bindparam("now")))
+
+
+@lru_cache(maxsize=16)
+def _breaking(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        update(jobs)
+        .where(*_waiting(layout, jobs.c.position > bindparam("of_position")))
+        .values(
+            state=word(CANCELLED),
+            finished_at=bindparam("now"),
+            note=bindparam("why"),
+            broken_at=bindparam("of_position"),
+        )
+    )
+
+
+def _empty(layout: Layout) -> Select[tuple[str]]:
+    batches = layout.tables.batches
+    return select(batches.c.id).where(
+        batches.c.chain_id == bindparam("of_chain"),
+        batches.c.total == literal_column("0"),
+        batches.c.finished_at.is_(None),
+    )
+
+
+@lru_cache(maxsize=16)
+def _empty_at(layout: Layout) -> Statement:
+    return layout.prepare(_empty(layout).where(layout.tables.batches.c.position == bindparam("of_position")))
+
+
+@lru_cache(maxsize=16)
+def _empty_behind(layout: Layout) -> Statement:
+    return layout.prepare(_empty(layout).where(layout.tables.batches.c.position > bindparam("of_position")))
+
+
+@lru_cache(maxsize=16)
+def _unfinished(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(_ONE)
+        .where(
+            jobs.c.batch_role == word(MEMBER),
+            jobs.c.batch_id == bindparam("of_batch"),
+            jobs.c.state.in_([word(state) for state in UNFINISHED]),
+        )
+        .limit(_ONE)
+    )
+
+
+@lru_cache(maxsize=16)
+def _tally(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(
+        select(jobs.c.state, _NUMBER)
+        .where(jobs.c.batch_role == word(MEMBER), jobs.c.batch_id == bindparam("of_batch"))
+        .group_by(jobs.c.state)
+    )
+
+
+@lru_cache(maxsize=16)
+def _finishing(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    return layout.prepare(
+        update(batches)
+        .where(batches.c.id == bindparam("of_batch"))
+        .values(finished_at=bindparam("now"), completed=bindparam("all_completed"), failed=bindparam("all_failed"))
+    )
+
+
+@lru_cache(maxsize=16)
+def _callback(layout: Layout) -> Statement:
+    callbacks = layout.tables.callbacks
+    return layout.prepare(
+        select(callbacks.c.queue).where(
+            callbacks.c.batch_id == bindparam("of_batch"), callbacks.c.role == bindparam("of_role")
+        )
+    )
+
+
+@lru_cache(maxsize=16)
+def _calling(layout: Layout) -> Statement:
+    jobs, callbacks = layout.tables.jobs, layout.tables.callbacks
+    kept = ("id", "queue", "priority", "name", "max_retries", "timeout", "meta", "payload", "batch_id")
+    made = select(
+        *(callbacks.c[name] for name in kept),
+        callbacks.c.role,
+        word(READY),
+        bindparam("now"),
+        bindparam("now"),
+    ).where(callbacks.c.batch_id == bindparam("of_batch"), callbacks.c.role == bindparam("of_role"))
+    return layout.prepare(insert(jobs).from_select([*kept, "batch_role", "state", "due_at", "created_at"], made))
+
+
+@lru_cache(maxsize=16)
+def _called(layout: Layout) -> Statement:
+    callbacks = layout.tables.callbacks
+    return layout.prepare(
+        delete(callbacks).where(callbacks.c.batch_id == bindparam("of_batch"), callbacks.c.role == bindparam("of_role"))
+    )

@@ -1,0 +1,94 @@
+"""Layout 2: chains, batches with their callbacks, and paused queues."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add what is missing; jobs that are stored already stay as they are."""
+    prefix, schema = _place()
+    op.add_column(f"{prefix}jobs", sa.Column("broken_at", sa.Integer()), schema=schema)
+    _index("jobs", "waiting", "state = 'waiting'", "queue", "id")
+    _index("jobs", "chain", "chain_id IS NOT NULL", "chain_id", "position")
+    _index("jobs", "batch", "batch_role = 'member'", "batch_id", "state", "id")
+    op.create_table(
+        f"{prefix}batches",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("chain_id", sa.String(36)),
+        sa.Column("position", sa.Integer()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger()),
+        sa.Column("completed", sa.Integer()),
+        sa.Column("failed", sa.Integer()),
+        sa.PrimaryKeyConstraint("id"),
+        schema=schema,
+    )
+    _index("batches", "finished", "finished_at IS NOT NULL", "finished_at")
+    _index("batches", "chain", "chain_id IS NOT NULL", "chain_id", "position")
+    op.create_table(
+        f"{prefix}callbacks",
+        sa.Column("batch_id", sa.String(36), nullable=False),
+        sa.Column("role", sa.String(8), nullable=False),
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("queue", sa.String(64), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("max_retries", sa.Integer(), nullable=False),
+        sa.Column("timeout", sa.Float()),
+        sa.Column("meta", sa.Text()),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("batch_id", "role"),
+        schema=schema,
+    )
+    op.create_table(
+        f"{prefix}paused",
+        sa.Column("queue", sa.String(64), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("queue"),
+        schema=schema,
+    )
+    # Code of layout 1 would end a link without starting the next.
+    _say(2, oldest=2)
+
+
+def downgrade() -> None:
+    """Take it all away again, and with it what waits in chains and batches."""
+    prefix, schema = _place()
+    for table in ("paused", "callbacks", "batches"):
+        op.drop_table(f"{prefix}{table}", schema=schema)
+    for name in ("waiting", "chain", "batch"):
+        op.drop_index(f"ix_{prefix}jobs_{name}", f"{prefix}jobs", schema=schema)
+    with op.batch_alter_table(f"{prefix}jobs", schema=schema) as jobs:
+        jobs.drop_column("broken_at")
+    _say(1, oldest=1)
+
+
+def _say(version: int, *, oldest: int) -> None:
+    prefix, schema = _place()
+    layout = sa.table(f"{prefix}layout", sa.column("version"), sa.column("oldest"), schema=schema)
+    op.execute(layout.update().values(version=version, oldest=oldest))
+
+
+def _place() -> tuple[str, str | None]:
+    options = op.get_context().opts
+    return options.get("goose_prefix", "goose_"), options.get("goose_schema")
+
+
+def _index(table: str, name: str, condition: str, *columns: str) -> None:
+    prefix, schema = _place()
+    op.create_index(
+        f"ix_{prefix}{table}_{name}",
+        f"{prefix}{table}",
+        list(columns),
+        schema=schema,
+        sqlite_where=sa.text(condition),
+        postgresql_where=sa.text(condition),
+    )
