@@ -18,6 +18,7 @@ from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
 from goose_queues.pausing import reached
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
+from goose_queues.redact import one_line
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
 from goose_queues.solitude import Solitude, is_suspect
@@ -221,7 +222,8 @@ class Worker:
             outcome = await shop.runner.run(job, self._running[job.id])
         except Exception:
             # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
-            log.exception("job %s could not be run", job.id, extra={"job_id": job.id})
+            shown = one_line(job.id)
+            log.exception("job %s could not be run", shown, extra={"job_id": shown})
             shop.heartbeat.let_go(job.id)
         else:
             shop.heartbeat.finished(job.id)

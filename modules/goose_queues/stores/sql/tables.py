@@ -81,6 +81,10 @@ def word(state: str) -> ColumnElement[str]:
     return literal_column(f"'{state}'", String)
 
 
+NOT_DOOMED: Final[ColumnElement[int]] = literal_column("CASE WHEN doomed = 0 THEN 1 ELSE 0 END", Integer)
+"""1 for a job whose attempts and failures are counted; a number by the row's own column would be what a hand made it."""
+
+
 def rowid(table: str) -> ColumnElement[int]:
     """SQLite's own key of a row of a table or alias: the shortest way from an index to it; good within one statement."""
     return literal_column(f"{table}.rowid", BigInteger)
