@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from goose.errors import ConfigError, GooseError
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",
+    "WorkersStuck",
     "WouldDeadlock",
 ]
 
@@ -315,6 +318,19 @@ class WorkerDied(QueueError):
     def __init__(self, message: str) -> None:
         self.message = message
         super().__init__(message)
+
+
+class WorkersStuck(QueueError):
+    """Threads that ran out of time and never ended hold half the slots of a queue; only a new process gets rid of them."""
+
+    def __init__(self, stuck: Mapping[str, int]) -> None:
+        self.stuck = dict(stuck)
+        """Threads by queue."""
+        listed = ", ".join(f"{number} of {queue}" for queue, number in stuck.items())
+        super().__init__(
+            f"handlers do not end although they ran out of time ({listed}): their queues are worked on no more here. "
+            "Restart this process."
+        )
 
 
 def _layout_fault(url: str, found: int | None, known: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,14 +46,12 @@ def batch(connection: Connection, layout: Layout, batch_id: str) -> BatchProgres
     if not rows:
         return None
     total, created_at, finished_at, completed, failed = rows[0]
-    total, completed, failed = map(whole, (total, completed, failed))
-    if finished_at is not None:
-        # Its members may have been pruned.
-        found = {COMPLETED: completed, FAILED: failed}
-    else:
-        found = dict(_members(layout).rows(connection, {"of_batch": batch_id}))
-    pending = sum(found.get(state, 0) for state in (READY, SCHEDULED, WAITING))
-    processing, completed, failed = (found.get(state, 0) for state in (PROCESSING, COMPLETED, FAILED))
+    total = whole(total)
+    found = Counter({COMPLETED: whole(completed), FAILED: whole(failed)})
+    if finished_at is None:
+        found.update(dict(_members(layout).rows(connection, {"of_batch": batch_id})))
+    pending = sum(found[state] for state in (READY, SCHEDULED, WAITING))
+    processing, completed, failed = (found[state] for state in (PROCESSING, COMPLETED, FAILED))
     return BatchProgress(
         id=batch_id,
         total=total,

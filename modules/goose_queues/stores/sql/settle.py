@@ -49,7 +49,8 @@ def settle(connection: Connection, layout: Layout, now: int, settlements: Sequen
         if "due" not in row:
             finished.rows.append(row)
         elif (reason := _unwanted(connection, layout, row)) is not None:
-            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, note=reason))
+            failed, error = row["failed"], row["new_error"]
+            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, failed=failed, error=error, note=reason))
         else:
             again.rows.append(row)
     ended_rows = _write(connection, layout, finished)

@@ -294,10 +294,10 @@ class SqlStore:
         self._wakeup.tell(queues)
 
     async def _check_layout(self) -> None:
-        found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+        found = await read(self._database, lambda it: version_of(it, self._layout.tables))
         if self._auto_migrate and (found is None or not found.is_current):
             await migrate.upgrade(self._database, self._layout.tables)
-            found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+            found = await read(self._database, lambda it: version_of(it, self._layout.tables))
         if found is None:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:

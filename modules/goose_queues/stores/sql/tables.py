@@ -155,9 +155,12 @@ def _batches(prefix: str, schema: str | None, metadata: MetaData) -> Table:
         # Set where the batch is a link of a chain.
         Column("chain_id", String(36)),
         Column("position", Integer),
+        # As a job's; only where it has no members, which keep their own.
+        Column("broken_at", Integer),
         Column("created_at", BigInteger, nullable=False),
         # Written when no member is left to run, so that the members may be pruned; empty again after a retry.
         Column("finished_at", BigInteger),
+        # Of all members once it is finished; after a retry, of those that have been pruned by then.
         Column("completed", Integer),
         Column("failed", Integer),
         schema=schema,
