@@ -2,7 +2,7 @@
 # VENV, PYTHON and PYTEST_ARGS may be given: make test PYTHON=python3.12 VENV=/tmp/other PYTEST_ARGS="-k worker"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint docs bench
+.PHONY: help demo test coverage lint docs bench soak
 
 VENV ?= .venv
 PYTEST_ARGS ?=
@@ -35,6 +35,9 @@ docs: $(VENV)/.installed-dev ## run every snippet of the documentation
 
 bench: $(VENV)/.installed-dev ## this project beside its peers and beside the limit of the store
 	@$(PY) -m tests.benchmarks.run $(BENCH_ARGS)
+
+soak: $(VENV)/.installed-dev ## the fault tests at their full length: processes killed, frozen and locked out for minutes
+	@GOOSE_SOAK=1 $(PY) -m pytest tests/faults -s $(PYTEST_ARGS)
 
 # Installed once, and again when the project's dependencies or the pinned versions change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python

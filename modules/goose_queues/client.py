@@ -10,7 +10,6 @@ import logging
 import sys
 from collections.abc import Iterable
 from typing import Final, TypeVar
-from weakref import WeakSet
 
 from goose.errors import NotRunning
 from goose.kernel import Kernel
@@ -22,6 +21,7 @@ from goose_queues.errors import JobNotFound
 from goose_queues.handle import Completions, progress_of
 from goose_queues.job import Job
 from goose_queues.listing import JobListing
+from goose_queues.readiness import Readiness
 from goose_queues.record import BatchProgress, JobFilter, JobRecord, Status
 from goose_queues.redact import one_line
 from goose_queues.registry import Registry
@@ -38,10 +38,6 @@ PURGED: Final = 1_000
 """Jobs at most that one transaction of a purge deletes."""
 
 
-class OpenStores(WeakSet[Store]):
-    """The stores of the applications that run with one module; what its readiness check asks."""
-
-
 class Client:
     """The queue, as an application sees it."""
 
@@ -51,13 +47,14 @@ class Client:
         registry: Registry,
         settings: Settings,
         completions: Completions,
-        open_stores: OpenStores,
+        readiness: Readiness,
         kernel: Kernel,
     ) -> None:
         self._store = store
         self._kernel = kernel
-        self._open_stores = open_stores
+        self._readiness = readiness
         self._open = False
+        self._names = registry.names
         self._known = _known_queues(registry, settings)
         """Queues that somebody is expected to serve, and those that have been spoken of as served by nobody."""
         self._queues = frozenset(self._known)
@@ -75,13 +72,13 @@ class Client:
     async def on_boot(self) -> None:
         """Open the store; from here on jobs can be dispatched."""
         await self._store.open()
-        self._open_stores.add(self._store)
+        self._readiness.add(self._store)
         self._open = True
 
     async def on_shutdown(self) -> None:
         """Refuse whatever is dispatched from here on."""
         self._open = False
-        self._open_stores.discard(self._store)
+        self._readiness.discard(self._store)
 
     def dispatch(self, job: Job) -> PendingDispatch:
         """Begin the sentence that stores a job; it ends with ``await``, or with ``.send()`` in plain ``def`` code.
@@ -218,7 +215,7 @@ class Client:
         return stats_of(self._queues, await self._store.stats())
 
     def _shown(self, record: JobRecord) -> JobStatus:
-        return status_of(record)
+        return status_of(record, self._names, self._queues)
 
     def _refuse_closed(self) -> None:
         if not self._open:

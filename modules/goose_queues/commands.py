@@ -63,19 +63,26 @@ def stats(
 
 
 async def serve(instance: Instance, workload: Workload, *, burst: bool) -> None:
-    """Boot the application without its HTTP, and work until a signal or, with ``burst``, until nothing is due."""
+    """Boot the application without its HTTP, and work until a signal or, with ``burst``, until nothing is due.
+
+    Raises:
+        WorkersStuck: Threads that do not end fill half of a queue's slots; what else ran has been finished.
+    """
     stopping = asyncio.Event()
     with stop_signals(stopping):
         async with goose.running(instance, background=True, overrides={Workload: workload}) as kernel:
             supervisor = kernel.get(Supervisor)
             log.info("working on %s", ", ".join(f"{w.queue} ({w.slots})" for w in supervisor.workers) or "nothing")
-            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(stopping.wait())]
+            events = (stopping, supervisor.stuck)
+            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
             if burst:
                 waits.append(asyncio.ensure_future(supervisor.idle()))
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
             log.info("stopping: running jobs are finished first")
+            if not stopping.is_set():
+                await supervisor.check()
 
 
 def as_table(stats: Stats) -> list[str]:

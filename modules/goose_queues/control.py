@@ -6,6 +6,7 @@ Made by ``worker`` for each claimed job, armed and disarmed by ``runner`` around
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
@@ -49,13 +50,13 @@ class RunControl:
         "_task",
         "_text",
         "on_overdue",
-        "overdue",
+        "overdue_since",
     )
 
     def __init__(self, on_overdue: Callable[[], None] | None = None) -> None:
         self.on_overdue = on_overdue
-        self.overdue = False
-        """Whether the attempt was told to end and has not; False again when it has."""
+        self.overdue_since: float | None = None
+        """``time.monotonic()`` when the attempt should have ended and had not; None again when it has."""
         self._state: Literal["new", "armed", "done"] = "new"
         self._reason: Reason | None = None
         self._text = ""
@@ -64,6 +65,11 @@ class RunControl:
         self._cancels = 0
         self._handler: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the attempt was told to end and has not."""
+        return self.overdue_since is not None
 
     def cancel(self, reason: str = "cancelled by request") -> None:
         """A user's cancellation: the outcome is ``Cancelled``."""
@@ -103,7 +109,7 @@ class RunControl:
             if timer is not None:
                 timer.cancel()
         self._handler = self._again = None
-        self.overdue = False
+        self.overdue_since = None
         if self._cancels:
             await self._take_back(error)
         self._task = None
@@ -137,7 +143,7 @@ class RunControl:
             self._again = asyncio.get_running_loop().call_later(OVERDUE_AFTER, self._is_late)
 
     def _is_late(self) -> None:
-        self.overdue = True
+        self.overdue_since = time.monotonic()
         self._again = asyncio.get_running_loop().call_later(STRIKE_AGAIN, self._strike_again)
         if self.on_overdue is not None:
             self.on_overdue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from goose.errors import ConfigError, GooseError
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "BatchTooLarge",
     "ChainTooLong",
     "ConfigError",
+    "CorruptRow",
     "DuplicateJobName",
     "ForeignSession",
     "HandlerExited",
@@ -32,6 +35,7 @@ __all__ = [
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",
+    "WorkersStuck",
     "WouldDeadlock",
 ]
 
@@ -169,6 +173,18 @@ class PayloadMismatch(QueueError):
         super().__init__(f"the stored payload no longer fits {job}: {listed}. Fix the class, then retry the job.")
 
 
+class CorruptRow(PayloadMismatch):
+    """What is stored of a job makes no sense for any class: somebody has written into the store."""
+
+    def __init__(self, job: str, column: str, reason: str) -> None:
+        super().__init__(job, ((column, reason),))
+        self.column = column
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"corrupt row: {self.column} of {self.job}: {self.reason}"
+
+
 class JobTimeout(QueueError):
     """An attempt ran longer than its timeout; it counts as failed. Raised inside a thread job as well."""
 
@@ -302,6 +318,19 @@ class WorkerDied(QueueError):
     def __init__(self, message: str) -> None:
         self.message = message
         super().__init__(message)
+
+
+class WorkersStuck(QueueError):
+    """Threads that ran out of time and never ended hold half the slots of a queue; only a new process gets rid of them."""
+
+    def __init__(self, stuck: Mapping[str, int]) -> None:
+        self.stuck = dict(stuck)
+        """Threads by queue."""
+        listed = ", ".join(f"{number} of {queue}" for queue, number in stuck.items())
+        super().__init__(
+            f"handlers do not end although they ran out of time ({listed}): their queues are worked on no more here. "
+            "Restart this process."
+        )
 
 
 def _layout_fault(url: str, found: int | None, known: int) -> str:

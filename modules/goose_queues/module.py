@@ -12,7 +12,7 @@ from goose.declaration import declare
 from goose.kernel import Kernel
 from goose.module import Module
 from goose_queues.backoff import Backoff
-from goose_queues.client import Client, OpenStores
+from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
@@ -21,6 +21,7 @@ from goose_queues.handle import Completions
 from goose_queues.job import Job
 from goose_queues.middleware import JobMiddleware
 from goose_queues.prepared import prepare
+from goose_queues.readiness import Readiness
 from goose_queues.registry import Registry
 from goose_queues.reports import StoredReports
 from goose_queues.runner import Runner
@@ -97,12 +98,12 @@ class QueuesModule(Module):
     ) -> None:
         options = {name: value for name, value in locals().items() if name in Settings.model_fields}
         self.settings: Final = _settings({name: value for name, value in options.items() if value is not UNSET})
-        self._open: Final = OpenStores()
+        self._readiness: Final = Readiness()
         self.implied = self.settings.middleware
         self.declarations = (
             declare(Settings, value=self.settings),
             declare(Workload, value=Workload()),
-            declare(OpenStores, value=self._open),
+            declare(Readiness, value=self._readiness),
             Clock,
             Completions,
             declare(Store, factory=open_store),
@@ -114,9 +115,8 @@ class QueuesModule(Module):
         self.exports = (Client, Supervisor)
 
     async def check(self) -> None:
-        """Readiness: the store answers."""
-        for store in list(self._open):
-            await store.check()
+        """Readiness: the store answers, and no worker is stuck."""
+        await self._readiness.check()
 
     def tables_to_migrate(self) -> Tables:
         """The queue's tables, for ``goose db``."""

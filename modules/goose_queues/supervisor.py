@@ -16,9 +16,12 @@ from typing import Final
 
 from goose_queues.client import Client
 from goose_queues.config import Settings
+from goose_queues.errors import WorkersStuck
 from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.maintenance import Maintenance
+from goose_queues.readiness import Readiness
+from goose_queues.redact import one_line
 from goose_queues.registry import Registry
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -54,6 +57,7 @@ class Supervisor:
         settings: Settings,
         completions: Completions,
         workload: Workload,
+        readiness: Readiness,
     ) -> None:
         # The client is not used here: depending on it keeps the queue open until the last job has ended.
         self.client: Final = client
@@ -83,6 +87,9 @@ class Supervisor:
         )
         self.workers: Final = tuple(self._hire(workload))
         """One for each queue that this process serves."""
+        self.stuck: Final = asyncio.Event()
+        """Set for good when the stuck threads of a worker fill half of its slots."""
+        self._readiness = readiness
         self._hints = Hints(self.wake)
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -90,12 +97,14 @@ class Supervisor:
         """Claim and run jobs, until cancelled; the jobs that run go on after that."""
         await self.store.open()
         self._heartbeat.start()
+        self._readiness.add(self)
         if self._unsubscribe is None:
             self._hints.listen()
             self._unsubscribe = self.store.subscribe(self._hints.heard)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.maintenance.run(), name="goose-maintenance")
+                group.create_task(self._look_for_stuck_threads(), name="goose-stuck-threads")
                 for worker in self.workers:
                     group.create_task(worker.run(), name=f"goose-worker-{worker.queue}")
         except BaseExceptionGroup as group_error:
@@ -106,6 +115,7 @@ class Supervisor:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+        self._readiness.discard(self)
         self._solitude.close()
         await self._drain(self.settings.shutdown_timeout)
         if any(worker.busy for worker in self.workers):
@@ -115,11 +125,23 @@ class Supervisor:
         await self._settler.flush(LAST_MOMENTS)
         await self._settler.close()
         await self._heartbeat.stop()
-        left = [job_id for worker in self.workers for job_id in worker.unfinished]
+        left = [one_line(job_id) for worker in self.workers for job_id in worker.unfinished]
         if left:
             log.warning(
                 "%d jobs did not end: their leases run out, then they run elsewhere", len(left), extra={"jobs": left}
             )
+        for worker in self.workers:
+            await worker.abandon()
+
+    async def check(self) -> None:
+        """Readiness: no worker is stuck.
+
+        Raises:
+            WorkersStuck: One is.
+        """
+        stuck = {worker.queue: worker.stuck for worker in self.workers if worker.is_stuck}
+        if stuck:
+            raise WorkersStuck(stuck)
 
     def wake(self, queues: frozenset[str]) -> None:
         """There may be something new to claim in these queues."""
@@ -140,6 +162,16 @@ class Supervisor:
                 await self._settler.flush(self.settings.stale_job_timeout)
             if sum(worker.claimed for worker in self.workers) == before:
                 return
+
+    async def _look_for_stuck_threads(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.stale_job_timeout / 12)
+            try:
+                await self.check()
+            except WorkersStuck as error:
+                if not self.stuck.is_set():
+                    log.error("%s", error, extra={"stuck": error.stuck})  # noqa: TRY400 - it has no traceback to show
+                self.stuck.set()
 
     def _busy(self) -> bool:
         return self._settler.busy or any(worker.busy for worker in self.workers)

@@ -15,12 +15,13 @@ from typing import Any, TypeVar, cast
 
 from goose.kernel import Kernel
 from goose_queues import payload
-from goose_queues.client import Client, OpenStores
+from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
 from goose_queues.handle import Completions
 from goose_queues.job import Job
+from goose_queues.readiness import Readiness
 from goose_queues.record import BatchProgress, JobRecord, NewBatch, NewJob, QueueStats
 from goose_queues.registry import Registry
 from goose_queues.store import Store
@@ -46,7 +47,7 @@ class FakeQueue(Client):
             self._anything,
             Settings(),
             Completions(),
-            OpenStores(),
+            Readiness(),
             cast("Kernel", self._loose),
         )
         self._open = True
@@ -138,6 +139,8 @@ class _Anything(Registry):
 
     def require(self, cls: type[Job]) -> None:
         self.__dict__.setdefault("seen", {})[cls.__goose_options__.name] = cls
+        self.classes |= {cls}
+        self.names |= {cls.__goose_options__.name}
 
 
 class _Loose:

@@ -18,6 +18,7 @@ from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
 from goose_queues.pausing import reached
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
+from goose_queues.redact import one_line
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
 from goose_queues.solitude import Solitude, is_suspect
@@ -25,6 +26,8 @@ from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.worker")
 
+CLAIMED: Final = 100
+"""Jobs at most that one claim takes, so that no transaction of it is long."""
 BACKLOG: Final = 5_000
 """Unwritten outcomes in the process beyond which nothing more is claimed."""
 NEVER_EARLY: Final = 0.001
@@ -85,6 +88,17 @@ class Worker:
         """The ids of the jobs that run."""
         return list(self._tasks)
 
+    @property
+    def stuck(self) -> int:
+        """How many jobs should have ended a whole lease ago; nobody can tell whether their threads ever will."""
+        limit = time.monotonic() - self._shop.lease
+        return sum(c.overdue_since is not None and c.overdue_since < limit for c in self._running.values())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether they fill half of the slots, so that this process should be replaced by another."""
+        return 2 * self.stuck >= self.slots
+
     def wake(self) -> None:
         """There may be something new to claim."""
         self._wake.set()
@@ -92,15 +106,15 @@ class Worker:
     async def run(self) -> None:
         """Claim and start jobs until cancelled; what runs goes on after that, what is then claimed is given back."""
         while True:
-            free = await self._free_slots()
+            asked = min(await self._free_slots(), CLAIMED)
             self._wake.clear()
-            claimed = await self._claim(free)
+            claimed = await self._claim(asked)
             for job in claimed.jobs:
                 self._start(job)
             if any(map(is_suspect, claimed.jobs)):
                 # It asks to be alone in its first step: let it, before more is claimed.
                 await asyncio.sleep(0)
-            elif len(claimed.jobs) < free:
+            elif len(claimed.jobs) < asked:
                 await self._rest(claimed.next_due)
 
     def interrupt(self) -> None:
@@ -109,11 +123,20 @@ class Worker:
             control.interrupt()
 
     async def finished(self, limit: float) -> None:
-        """Wait until nothing runs and no claim is under way, for at most ``limit`` seconds."""
+        """Wait until nothing runs and no claim is under way, for at most ``limit`` seconds; not for what is stuck."""
         deadline = time.monotonic() + limit
-        while self.busy and (left := deadline - time.monotonic()) > 0:
+        while len(self._tasks) + len(self._claims) > self.stuck and (left := deadline - time.monotonic()) > 0:
             under_way: list[asyncio.Future[Any]] = [*self._tasks.values(), *self._claims]
             await asyncio.wait(under_way, timeout=left)
+
+    async def abandon(self) -> None:
+        """Let go of what does not end, so that the process can: a second cancellation leaves a thread behind."""
+        tasks = list(self._tasks.values())
+        for _ in range(2):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=0)
 
     async def _free_slots(self) -> int:
         """Wait until something may be claimed; how much."""
@@ -123,7 +146,7 @@ class Worker:
                 await shop.solitude.over()
             elif shop.heartbeat.cut_off or shop.settler.backlog > BACKLOG:
                 await asyncio.sleep(RETRY_FIRST)
-            elif (free := self.slots + self._spares() - len(self._running)) > 0:
+            elif (free := self.slots + self._spares() - len(self._running)) > 0 and not self.is_stuck:
                 return free
             else:
                 self._room.clear()
@@ -199,7 +222,8 @@ class Worker:
             outcome = await shop.runner.run(job, self._running[job.id])
         except Exception:
             # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
-            log.exception("job %s could not be run", job.id, extra={"job_id": job.id})
+            shown = one_line(job.id)
+            log.exception("job %s could not be run", shown, extra={"job_id": shown})
             shop.heartbeat.let_go(job.id)
         else:
             shop.heartbeat.finished(job.id)

@@ -121,7 +121,7 @@ class TurnConnection(aiosqlite.Connection):
 
     def _begin(self, raw: sqlite3.Connection) -> None:
         try:
-            raw.execute("BEGIN IMMEDIATE")
+            self._file.begin(raw)
         except sqlite3.OperationalError as error:
             if is_busy(error):
                 raise DatabaseBusy(self._url, self._file.busy_timeout) from error

@@ -119,6 +119,8 @@ class OnSqlite:
             raise DatabaseBusy(self._url, self._file.busy_timeout)
         try:
             with closing(self._file.connect()) as raw:
+                raw.execute("PRAGMA foreign_keys=OFF")
+                self._file.begin(raw)
                 return _altered(raw, operation)
         except Exception as error:
             raise self._explain(error) from error
@@ -146,8 +148,7 @@ def _join_all(connections: Iterable[TurnConnection]) -> None:
 
 
 def _altered(raw: sqlite3.Connection, operation: Operation[T]) -> T:
-    raw.execute("PRAGMA foreign_keys=OFF")
-    raw.execute("BEGIN IMMEDIATE")
+    """Run the operation in the transaction that has begun, and commit it if every row still refers to something."""
     try:
         before = _dangling(raw)
         with lent(raw) as connection:

@@ -130,7 +130,7 @@ class Writer:
             _fail(group, self._busy)
             return
         try:
-            raw.execute("BEGIN IMMEDIATE")
+            self._file.begin(raw)
             transaction.run(group)
             if raw.in_transaction:
                 raw.execute("COMMIT")

@@ -42,9 +42,8 @@ class Step(Job, queue="steps"):
     seconds: float = 0.02
 
     async def handle(self, ctx: JobContext, book: Ledger) -> None:
-        book.write("start", ctx.job_id, ctx.attempt)
-        await asyncio.sleep(self.seconds)
-        book.write("end", ctx.job_id, ctx.attempt)
+        with book.attempt(ctx):
+            await asyncio.sleep(self.seconds)
 
 
 class CheckPayment(Job, queue="payments"):

@@ -35,10 +35,18 @@ class Slow(Job, queue="slow"):
             await asyncio.sleep(0.01)
         open("ended.txt", "w").close()
 
-class AppModule(Module):
-    declarations = (Note, Slow)
+class Stuck(Job, queue="slow", timeout=0.1):
+    def handle(self, ctx: JobContext) -> None:
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                continue
 
-app = goose.worker(AppModule, [QueuesModule(url="sqlite:///queue.db")])
+class AppModule(Module):
+    declarations = (Note, Slow, Stuck)
+
+app = goose.worker(AppModule, [QueuesModule(url="sqlite:///queue.db", stale_job_timeout=5)])
 
 async def fill(*jobs):
     async with goose.running(app) as kernel:
@@ -50,7 +58,7 @@ async def fill(*jobs):
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """An application's folder."""
-    (tmp_path / "main.py").write_text(f"import os\n{APP}")
+    (tmp_path / "main.py").write_text(f"import os, time\n{APP}")
     return tmp_path
 
 
@@ -119,6 +127,16 @@ class TestWork:
         await wait_until(lambda: working.poll() is not None)
         assert working.returncode == 128 + signal.SIGTERM
         assert not (project / "ended.txt").exists()
+
+    def test_stuck_threads(self, project: Path) -> None:
+        """Where threads do not end, it finishes the others and exits with 1, so that another process takes its place."""
+        fill(project, "*[Stuck(), Stuck(), Note(text='done')]")
+        done = goose_command(project, "queue", "work")
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(
+            "goose: handlers do not end although they ran out of time (2 of slow)"
+        )
+        assert (project / "notes.txt").read_text() == "done\n"
 
     @pytest.mark.parametrize(
         ("words", "said"),

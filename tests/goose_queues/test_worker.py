@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import pytest
 
 from goose import Kernel
 from goose_queues import Client, Job, JobContext, StoreUnavailable
+from goose_queues.errors import WorkersStuck
 from goose_queues.record import Claim, Claimed, Settlement
 from goose_queues.stores.sql.store import SqlStore
 from goose_queues.supervisor import Supervisor
@@ -294,6 +296,35 @@ class TestTrouble:
                 assert (await client.stats())["stuck"].processing == 2
             finally:
                 Stuck.gate.set()
+
+    async def test_too_many_stuck_threads(self, boot: Boot, caplog: pytest.LogCaptureFixture) -> None:
+        """Threads that have been overdue for a lease and fill half of the slots: their queue rests, the process says so."""
+        Stuck.gate.clear()
+        async with boot(Stuck, Note, Diary, workers=2, stale_job_timeout=5, background=True) as kernel:
+            client, supervisor = kernel.get(Client), kernel.get(Supervisor)
+            await client.dispatch(Stuck())
+            worker = next(worker for worker in supervisor.workers if worker.queue == "stuck")
+            try:
+                await wait_until(lambda: any(control.overdue for control in worker._running.values()))
+                await supervisor.check()
+                for control in worker._running.values():
+                    control.overdue_since = time.monotonic() - 6
+                await asyncio.wait_for(supervisor.stuck.wait(), 30)
+                with pytest.raises(WorkersStuck) as caught:
+                    await supervisor.check()
+                assert (await kernel.check())["QueuesModule"] == str(caught.value)
+                later = await client.dispatch(Note()).on_queue("stuck")
+                await (await client.dispatch(Note())).result(timeout=30)
+                assert (await later.status()).status == "pending"
+            finally:
+                Stuck.gate.set()
+            await later.result(timeout=30)
+            await supervisor.check()
+        assert str(caught.value) == (
+            "handlers do not end although they ran out of time (1 of stuck): "
+            "their queues are worked on no more here. Restart this process."
+        )
+        assert caplog.messages.count(str(caught.value)) == 1
 
 
 class TestSuspects:

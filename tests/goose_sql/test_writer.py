@@ -254,6 +254,34 @@ async def test_busy(path: Path, eggs: Any) -> None:
         assert await database.read(eggs.names) == ["c"]
 
 
+@pytest.mark.parametrize("way", ["writer", "session"])
+async def test_asks_often(database: Database, eggs: Any, path: Path, way: str) -> None:
+    """While another process has the lock it is asked for many times a second: a gap of milliseconds is enough."""
+    asked: list[str] = []
+
+    def watch(connection: Connection) -> None:
+        raw: Any = connection.connection.driver_connection
+        getattr(raw, "_conn", raw).set_trace_callback(asked.append)
+
+    async def write() -> None:
+        if way == "writer":
+            await database.write(eggs.add("a"))
+            return
+        async with database.session() as session, session.begin():
+            await (await session.connection()).run_sync(watch)
+            await session.execute(insert(eggs.table), {"name": "a"})
+
+    await database.write(watch)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(write())
+    await wait_until(lambda: asked.count("BEGIN IMMEDIATE") >= 25, deadline=10)
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    assert await database.read(eggs.names) == ["a"]
+
+
 async def test_two_sessions_of_one_task(path: Path, eggs: Any) -> None:
     """A task that waits for its own lock is told so instead of waiting for ever."""
     async with Database(f"sqlite:///{path}", busy_timeout=0.05) as database:

@@ -1,0 +1,122 @@
+"""A worker that is killed, or told to stop, exactly between two steps that must not come apart."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import goose
+from faults.paused import Step, application
+from fleet import Fleet
+from goose_queues import BatchHandle, ChainHandle, Client, JobHandle
+from waiting import wait_until
+
+POINTS = ("claim.committed", "handler.returned", "settle.sent", "settle.committed")
+CHAINS, LINKS, MEMBERS, PLAIN = 4, 3, 8, 12
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, Path(__file__).with_name("paused.py"))
+    yield fleet
+    fleet.end()
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_kill_at_a_point(fleet: Fleet, point: str, number: int) -> None:
+    """Nothing is lost, order is kept, callbacks are called once, and only what was in flight runs twice."""
+    app = application(fleet.url, fleet.ledger.path)
+    async with goose.running(app) as kernel:
+        chains, batch, plain = await dispatched(kernel.get(Client))
+        victim = fleet.start(point, str(number), "SIGKILL")
+        await wait_until(lambda: victim.poll() is not None)
+        assert victim.returncode == -signal.SIGKILL, fleet.log.read_text()
+        in_flight = lapse_leases(fleet.url)
+        assert in_flight or point == "settle.committed"
+    async with goose.running(app, background=True) as kernel:
+        queue = kernel.get(Client)
+        await wait_until(lambda: is_over(queue))
+        progress = await queue.get_batch(batch.id)
+        assert (progress.completed, progress.failed, progress.cancelled) == (MEMBERS, 0, 0)
+        statuses = [job.status async for job in queue.jobs()]
+    assert statuses == ["completed"] * (CHAINS * LINKS + MEMBERS + PLAIN + 2)
+    check_runs(fleet, chains, twice=in_flight)
+    ids = {*batch.ids, *(job.id for job in plain), *(job_id for chain in chains for job_id in chain.ids)}
+    assert ids < set(fleet.ledger.by_job("end"))
+    assert {entry.note for entry in fleet.ledger.read() if entry.job not in ids} == {"then", "finally"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_stop_at_a_point(fleet: Fleet, point: str) -> None:
+    """SIGTERM there: exit 0, nothing runs twice, no death is counted, and the next process goes on at once."""
+    app = application(fleet.url, fleet.ledger.path)
+    async with goose.running(app) as kernel:
+        chains, _, _ = await dispatched(kernel.get(Client))
+        stopped = fleet.start(point, "2", "SIGTERM")
+        await wait_until(lambda: stopped.poll() is not None)
+        assert stopped.returncode == 0, fleet.log.read_text()
+        assert rows(fleet.url, "select count(*) from goose_jobs where state = 'processing'") == [(0,)]
+    async with goose.running(app, background=True) as kernel:
+        await wait_until(lambda: is_over(kernel.get(Client)))
+    check_runs(fleet, chains, twice=set())
+    assert rows(fleet.url, "select max(deaths), max(attempts) from goose_jobs") == [(0, 1)]
+
+
+async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
+    """A process that dies in the middle of a rescue has changed nothing."""
+    app = application(fleet.url, fleet.ledger.path)
+    async with goose.running(app) as kernel:
+        await dispatched(kernel.get(Client))
+        victim = fleet.start("claim.committed", "1", "SIGKILL")
+        await wait_until(lambda: victim.poll() is not None)
+        held = lapse_leases(fleet.url)
+        assert held
+        rescuer = fleet.start("rescue.selected", "1", "SIGKILL")
+        await wait_until(lambda: rescuer.poll() is not None)
+        assert rescuer.returncode == -signal.SIGKILL, fleet.log.read_text()
+    async with goose.running(app, background=True) as kernel:
+        await wait_until(lambda: is_over(kernel.get(Client)))
+    assert rows(fleet.url, "select count(*) from goose_jobs where state <> 'completed'") == [(0,)]
+    assert rows(fleet.url, "select max(deaths) from goose_jobs") == [(1,)]
+
+
+async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, list[JobHandle]]:
+    chains = [
+        await queue.chain(*(Step(label=f"{chain}.{link}") for link in range(LINKS))).dispatch()
+        for chain in range(CHAINS)
+    ]
+    batch = queue.batch(Step(label="member") for _ in range(MEMBERS))
+    handle = await batch.then(Step(label="then")).catch(Step(label="catch")).finally_(Step(label="finally")).dispatch()
+    return chains, handle, await queue.dispatch_many(Step(label="plain") for _ in range(PLAIN))
+
+
+async def is_over(queue: Client) -> bool:
+    stats = (await queue.stats())["default"]
+    return stats.pending == stats.scheduled == stats.processing == 0
+
+
+def lapse_leases(url: str) -> set[str]:
+    """As if the lease had passed since the kill; what was in flight."""
+    found = rows(url, "update goose_jobs set lease_until = 0 where state = 'processing' returning id")
+    return {job_id for (job_id,) in found}
+
+
+def rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)
+    with connection:
+        found = connection.execute(statement).fetchall()
+    connection.close()
+    return found
+
+
+def check_runs(fleet: Fleet, chains: list[ChainHandle], *, twice: set[str]) -> None:
+    starts, ends = fleet.ledger.by_job("start"), fleet.ledger.by_job("end")
+    assert {job for job, entries in starts.items() if len(entries) > 1} <= twice
+    for chain in chains:
+        for before, after in zip(chain.ids, chain.ids[1:], strict=False):
+            assert ends[before][-1].at <= starts[after][0].at
