@@ -123,4 +123,4 @@ class PendingBatch(Group[BatchHandle]):
             raise ValueError("a batch inside a chain holds jobs alone, no chains: one level is all there is")
 
     def _handle(self) -> BatchHandle:
-        return BatchHandle(self.id, tuple(self.ids), self._outbox.store, self._outbox.completions)
+        return self._outbox.batch_handle(self.id, self.ids)

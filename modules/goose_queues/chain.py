@@ -86,7 +86,7 @@ class PendingChain(Group[ChainHandle]):
 
         def handle(link: tuple[str, Encoded] | Group[BatchHandle]) -> JobHandle | BatchHandle:
             if isinstance(link, Group):
-                return BatchHandle(link.id, tuple(link.ids), outbox.store, outbox.completions)
+                return outbox.batch_handle(link.id, link.ids)
             return outbox.handle(link[0])
 
         return ChainHandle(self.id, tuple(map(handle, self._links)))

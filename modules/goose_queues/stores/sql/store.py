@@ -45,7 +45,7 @@ from goose_queues.stores.sql.moment import stored
 from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import find_old, prune, prune_batches
 from goose_queues.stores.sql.purge import purge
-from goose_queues.stores.sql.read import batch, get, stats
+from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
@@ -116,9 +116,9 @@ class SqlStore:
             await self._database.close()
 
     async def check(self) -> None:
-        """Return when the database answers."""
+        """Return when the database answers and has the queue's tables."""
         with self._faults():
-            await self._database.check()
+            await read(self._database, lambda it: touch(it, self._layout))
 
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Tell ``listener`` of queues that may have something new; return what ends that."""
