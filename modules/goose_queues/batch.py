@@ -34,6 +34,7 @@ class PendingBatch(Group):
     __slots__ = ("_callbacks", "_members", "_room", "_total")
 
     _kind: ClassVar[str] = "batch"
+    _parts: ClassVar[str] = "members"
     _outer: ClassVar[str] = "chain"
 
     def __init__(self, outbox: Outbox, line: Line, members: Iterable[Member]) -> None:
@@ -113,7 +114,7 @@ class PendingBatch(Group):
             self._count(len(member.ids), member.size)
             return
         if isinstance(member, Group):
-            raise TypeError("a batch inside a batch: pass its jobs as members")
+            member.refuse_inside_its_kind()
         encoded = self._outbox.encode(member)
         self._members.append((new_id(), encoded))
         self._count(1, len(encoded.payload))

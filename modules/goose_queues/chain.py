@@ -35,6 +35,7 @@ class PendingChain(Group):
     __slots__ = ("_links",)
 
     _kind: ClassVar[str] = "chain"
+    _parts: ClassVar[str] = "links"
     _outer: ClassVar[str] = "batch"
 
     def __init__(self, outbox: Outbox, line: Line, links: Sequence[Link]) -> None:
@@ -92,7 +93,7 @@ class PendingChain(Group):
         if not isinstance(link, Group):
             return new_id(), self._outbox.encode(link)
         if isinstance(link, PendingChain):
-            raise TypeError("a chain inside a chain: pass its jobs as links")
+            link.refuse_inside_its_kind()
         link.become_part()
         return link
 

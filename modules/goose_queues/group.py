@@ -6,7 +6,7 @@ Used by ``chain`` and ``batch`` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from goose_queues.errors import BatchError
 from goose_queues.ids import new_id
@@ -20,6 +20,8 @@ class Group(Sentence):
 
     _ending: ClassVar[str] = "end it with await .dispatch(), or with .send()"
     _kind: ClassVar[str]
+    _parts: ClassVar[str]
+    """What it calls its jobs."""
     _outer: ClassVar[str]
     """What it may be a part of."""
 
@@ -62,6 +64,11 @@ class Group(Sentence):
             raise ValueError(f"using() of a {self._kind} inside a {self._outer}: say it of the {self._outer}")
         self._refuse_as_part()
         self._sent = f"a part of a {self._outer}"
+
+    def refuse_inside_its_kind(self) -> NoReturn:
+        """Raise ``TypeError``: one inside another of the same kind says nothing."""
+        self._armed = False
+        raise TypeError(f"a {self._kind} inside a {self._kind}: pass its jobs as {self._parts}")
 
     @abstractmethod
     def _refuse_as_part(self) -> None:
