@@ -117,7 +117,7 @@ class PendingBatch(Group):
             member.refuse_inside_its_kind()
         encoded = self._outbox.encode(member)
         self._members.append((new_id(), encoded))
-        self._count(1, len(encoded.payload))
+        self._count(1, encoded.size)
 
     def _count(self, jobs: int, size: int) -> None:
         self._total += jobs

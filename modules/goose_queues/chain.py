@@ -58,7 +58,7 @@ class PendingChain(Group):
     @property
     def size(self) -> int:
         """Bytes of payload of its own jobs."""
-        return sum(len(link[1].payload) for link in self._links if not isinstance(link, Group))
+        return sum(link[1].size for link in self._links if not isinstance(link, Group))
 
     async def dispatch(self) -> ChainHandle:
         """Store the whole chain.
