@@ -63,6 +63,11 @@ class Encoded(NamedTuple):
     cls: type[Job]
     payload: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of payload."""
+        return len(self.payload) if self.payload.isascii() else len(self.payload.encode())
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
