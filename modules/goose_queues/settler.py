@@ -128,7 +128,7 @@ class Settler:
     def _written(self, settlements: Sequence[Settlement], lost: frozenset[str]) -> None:
         let_go = self._heartbeat.let_go
         for settlement in settlements:
-            let_go(settlement.claimed.id)
+            let_go(settlement.claimed)
         self._completions.settled(one.claimed.id for one in settlements if one.claimed.id not in lost)
         for shown in map(one_line, lost):
             log.warning("the lease of job %s was lost: its outcome is dropped", shown, extra={"job_id": shown})

@@ -6,7 +6,6 @@ chain or batch with something left to run is passed over, so a chunk may delete 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +25,7 @@ from sqlalchemy import (
 )
 
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
@@ -73,7 +73,7 @@ def find_old(
         seen += len(rows)
         if seen >= limit:
             last_id, last_time, _ = rows[-1]
-            return Chunk(tuple(ids), json.dumps([queue, state, last_time, last_id]))
+            return Chunk(tuple(ids), cursor_text([queue, state, last_time, last_id]))
     return Chunk(tuple(ids), None)
 
 
@@ -101,7 +101,7 @@ def prune_batches(connection: Connection, layout: Layout, now: int, retention: f
 def _place_of(cursor: str | None) -> tuple[str, str, int, str] | None:
     if cursor is None:
         return None
-    queue, state, time, job_id = json.loads(cursor)
+    queue, state, time, job_id = cursor_key(cursor)
     return queue, state, time, job_id
 
 
