@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from goose import Scope
 from goose_queues import payload
@@ -37,6 +37,14 @@ LOGGER: Final = logging.getLogger("goose_queues.runner")
 Body: TypeAlias = Callable[["Attempt", JobContext, Scope], Awaitable[object]]
 
 
+class Elsewhere(Protocol):
+    """Runs attempts in other processes; its owner made it, and ends it."""
+
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt and say what became of it, as ``Runner.run`` does."""
+        ...
+
+
 class Attempt:
     """One claimed job on its way through the runner."""
 
@@ -57,6 +65,7 @@ class Runner:
         prepared: What each class needs.
         settings: The size limit of results.
         client: Gives the client that a handler sees as ``ctx.client``.
+        elsewhere: Runs the attempts of isolated classes; None: they run here as the others do.
     """
 
     def __init__(
@@ -65,29 +74,36 @@ class Runner:
         prepared: Prepared,
         settings: Settings,
         client: Callable[[], Any],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._registry = registry
         self._prepared = prepared
         self._settings = settings
         self._client = client
+        self._elsewhere = elsewhere
         self._threads = HandlerThreads()
 
-    async def run(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
-        """Run one attempt and say what became of it.
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt, where its class is to run, and say what became of it.
 
         Raises:
             CancelledError: The task was cancelled by others than ``control``; there is no outcome.
         """
-        cls = self._registry.by_name(claimed.name)
-        if cls is None:
-            return Released()  # Never complete or discard what we do not know.
-        try:
-            job = payload.decode(cls, claimed.payload)
-        except PayloadMismatch as error:
-            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
-            return Failed(claimed.failed_with or record_error(error))
-        attempt = Attempt(claimed, self._prepared.jobs[cls], job, control)
+        if self._elsewhere is not None and self._is_isolated(claimed):
+            return self._elsewhere.run(claimed, control)
+        return self.run_here(claimed, control)
+
+    async def run_here(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
+        """Run one attempt in this process, whatever its class says; what a child process does, and a drain.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        if not isinstance(attempt, Attempt):
+            return attempt
         if claimed.failed_with is not None:
+            control.has_failed(claimed.failed_with)
             note = await self._tell_failure(attempt, WorkerDied(claimed.failed_with.message))
             return Failed(claimed.failed_with, note)
         try:
@@ -98,9 +114,34 @@ class Runner:
             return await self._verdict(attempt, error)
         return self._completed(claimed, value)
 
+    async def judge(self, claimed: ClaimedJob, error: Exception, control: RunControl) -> Outcome:
+        """Say what follows an attempt that could not say so itself, as the process in which it ran has ended.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        return await self._failed(attempt, error) if isinstance(attempt, Attempt) else attempt
+
     def close(self) -> None:
         """Let go of the handlers' threads; those that still run end when they are done."""
         self._threads.close()
+
+    def _is_isolated(self, claimed: ClaimedJob) -> bool:
+        cls = self._registry.by_name(claimed.name)
+        return cls is not None and self._prepared.jobs[cls].isolated
+
+    def _begin(self, claimed: ClaimedJob, control: RunControl) -> Attempt | Released | Failed:
+        """The attempt, ready for user code; or its outcome, where that is not to be entered."""
+        cls = self._registry.by_name(claimed.name)
+        if cls is None:
+            return Released()  # Never complete or discard what we do not know.
+        try:
+            job = payload.decode(cls, claimed.payload)
+        except PayloadMismatch as error:
+            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
+            return Failed(claimed.failed_with or record_error(error))
+        return Attempt(claimed, self._prepared.jobs[cls], job, control)
 
     # --- user code
 
@@ -216,7 +257,9 @@ class Runner:
                 self._log(logging.WARNING, "%s failed, next attempt in %.1f s: %s", claimed, retry.delay, _line(error))
                 return retry
         self._log(logging.ERROR, "%s failed for good: %s", claimed, _line(error))
-        return Failed(record_error(error), await self._tell_failure(attempt, shown))
+        record = record_error(error)
+        attempt.control.has_failed(record)
+        return Failed(record, await self._tell_failure(attempt, shown))
 
     def _retry(self, attempt: Attempt, error: BaseException, shown: Exception) -> Retry | None:
         prepared, failures = attempt.prepared, attempt.claimed.failures + 1
