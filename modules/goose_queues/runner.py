@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from goose import Scope
 from goose_queues import payload
@@ -49,6 +49,14 @@ LOGGER: Final = logging.getLogger("goose_queues.runner")
 Body: TypeAlias = Callable[["Attempt", JobContext, Scope], Awaitable[object]]
 
 
+class Elsewhere(Protocol):
+    """Runs attempts in other processes; its owner made it, and ends it."""
+
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt and say what became of it, as ``Runner.run`` does."""
+        ...
+
+
 class Attempt:
     """One claimed job on its way through the runner."""
 
@@ -70,6 +78,7 @@ class Runner:
         settings: The size limit of results.
         client: Gives the client that a handler sees as ``ctx.client``.
         reports: Takes what a handler tells by ``ctx.progress`` and ``ctx.heartbeat``.
+        elsewhere: Runs the attempts of isolated classes; None: they run here as the others do.
     """
 
     def __init__(
@@ -79,29 +88,35 @@ class Runner:
         settings: Settings,
         client: Callable[[], Any],
         reports: Reports,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._registry = registry
         self._prepared = prepared
         self._settings = settings
         self._client = client
         self._reports = reports
+        self._elsewhere = elsewhere
         self._threads = HandlerThreads()
 
-    async def run(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
-        """Run one attempt and say what became of it.
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt, where its class is to run, and say what became of it.
 
         Raises:
             CancelledError: The task was cancelled by others than ``control``; there is no outcome.
         """
-        cls = self._registry.by_name(claimed.name)
-        if cls is None:
-            return Released()  # Never complete or discard what we do not know.
-        try:
-            job = payload.decode(cls, claimed.payload)
-        except PayloadMismatch as error:
-            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
-            return Failed(claimed.failed_with or record_error(error))
-        attempt = Attempt(claimed, self._prepared.jobs[cls], job, control)
+        if self._elsewhere is not None and self._is_isolated(claimed):
+            return self._elsewhere.run(claimed, control)
+        return self.run_here(claimed, control)
+
+    async def run_here(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
+        """Run one attempt in this process, whatever its class says; what a child process does, and a drain.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        if not isinstance(attempt, Attempt):
+            return attempt
         if claimed.failed_with is not None:
             return await self._told(attempt, claimed.failed_with, _failure_of(claimed, claimed.failed_with))
         try:
@@ -114,9 +129,34 @@ class Runner:
         reached("handler.returned")
         return self._completed(claimed, value)
 
+    async def judge(self, claimed: ClaimedJob, error: Exception, control: RunControl) -> Outcome:
+        """Say what follows an attempt that could not say so itself, as the process in which it ran has ended.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        return await self._failed(attempt, error) if isinstance(attempt, Attempt) else attempt
+
     def close(self) -> None:
         """Let go of the handlers' threads; those that still run end when they are done."""
         self._threads.close()
+
+    def _is_isolated(self, claimed: ClaimedJob) -> bool:
+        cls = self._registry.by_name(claimed.name)
+        return cls is not None and self._prepared.jobs[cls].isolated
+
+    def _begin(self, claimed: ClaimedJob, control: RunControl) -> Attempt | Released | Failed:
+        """The attempt, ready for user code; or its outcome, where that is not to be entered."""
+        cls = self._registry.by_name(claimed.name)
+        if cls is None:
+            return Released()  # Never complete or discard what we do not know.
+        try:
+            job = payload.decode(cls, claimed.payload)
+        except PayloadMismatch as error:
+            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
+            return Failed(claimed.failed_with or record_error(error))
+        return Attempt(claimed, self._prepared.jobs[cls], job, control)
 
     # --- user code
 
@@ -184,6 +224,7 @@ class Runner:
 
         Where the process stops meanwhile, it is to be called again.
         """
+        attempt.control.has_failed(record)
         if not attempt.prepared.on_failure:
             return Failed(record)
         try:
