@@ -118,7 +118,8 @@ class Model:
             members = [self.jobs[new.id] for new in jobs if new.batch_id == batch.id]
             callbacks = {callback.batch_role: callback for callback in batch.callbacks if callback.batch_role}
             self.batches[batch.id] = Batch(batch, members, callbacks)
-            if not members and not batch.position:
+        for batch in batches:
+            if not batch.total and not batch.position:
                 self.judge(self.batches[batch.id])
 
     # --- what workers do
@@ -176,6 +177,7 @@ class Model:
             blameless = job.blameless
             self._leave(job)
             job.deaths += not blameless
+            job.attempts -= blameless and not job.doomed
             if job.cancel_requested:
                 ended.append(self._end(job, "cancelled"))
                 found["cancelled"] += 1
@@ -183,7 +185,6 @@ class Model:
                 ended.append(self._end(job, "failed"))
                 found["failed"] += 1
             else:
-                job.attempts -= blameless and not job.doomed
                 newly = not job.doomed and not blameless and job.deaths >= MAX_DEATHS
                 job.doomed = job.doomed or newly
                 found["failed" if newly else "returned"] += 1
