@@ -220,7 +220,8 @@ class Advance:
         place = {"of_chain": chain, "of_position": position}
         found = _first_waiting(self.layout).rows(self.connection, place)
         found += _first_empty(self.layout).rows(self.connection, place)
-        return min((at for (at,) in found), default=None)
+        # What a hand has made of a place sorts behind all of them, and has no next.
+        return min((at for (at,) in found if isinstance(at, int) and at in _COUNTS), default=None)
 
     def _end(self, batch: _Batch) -> bool:
         """No member is left to run; whether all have completed."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -36,8 +37,7 @@ from goose_queues.stores.sql.tables import (
     word,
 )
 
-_LAST: Final = 2**62
-"""Where text stands that a hand has written into a number; no number of a key is beyond it."""
+_NEVER: Final = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _rows(
     found: list[tuple[Any, ...]] = []
     for queue in _queues(connection, layout, section, wanted):
         found += _rows_of(connection, layout, section, wanted, queue, limit, after)
-    found.sort(key=lambda row: _order(section, row))
+    _sort(section, found)
     return found[:limit]
 
 
@@ -163,18 +163,28 @@ def _is_more(connection: Connection, layout: Layout, section: Section, wanted: J
 
 def _key(section: Section, row: Sequence[Any]) -> list[Any]:
     values: dict[str, Any] = dict(zip(RECORD, row, strict=True))
-    return [values[column.lstrip("-")] for column in section.key]
+    # A time that a hand has taken away sorts before all others; nothing can be compared with NULL.
+    return [_NEVER if (value := values[column.lstrip("-")]) is None else value for column in section.key]
 
 
-def _order(section: Section, row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(_ordered(section.key, _key(section, row)))
+def _sort(section: Section, rows: list[tuple[Any, ...]]) -> None:
+    """As the database does."""
+    for column in reversed(section.key):
+        place = RECORD.index(column.lstrip("-"))
+        rows.sort(key=lambda row: _rank(row[place]), reverse=column.startswith("-"))
 
 
-def _ordered(key: Sequence[str], values: Sequence[Any]) -> Iterator[Any]:
-    for column, value in zip(key[:-1], values, strict=False):
-        number = value if isinstance(value, int | float) else _LAST
-        yield -number if column.startswith("-") else number
-    yield str(values[-1])
+def _rank(value: Any) -> tuple[int, Any]:
+    """Of what a hand may have written, text comes after numbers, and bytes after text."""
+    match value:
+        case None:
+            return 0, _NEVER
+        case int() | float():
+            return 0, value
+        case str():
+            return 1, value
+        case _:
+            return 2, value
 
 
 def _cursor(wanted: JobFilter, section: Section, row: Sequence[Any]) -> str:

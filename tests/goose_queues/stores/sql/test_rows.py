@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,18 @@ from typing import Any
 import pytest
 
 from goose_queues.clock import Clock
-from goose_queues.record import Completed, ErrorRecord, Failed, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.record import (
+    Completed,
+    ErrorRecord,
+    Failed,
+    JobFilter,
+    NewBatch,
+    Outcome,
+    Released,
+    Retry,
+    Settlement,
+    Snoozed,
+)
 from goose_queues.stores.sql.store import SqlStore
 from store_contract.making import ERROR, LEASE, MAX_DEATHS, claim, claim_one, ids, new_job, settle
 from waiting import wait_until
@@ -192,6 +204,87 @@ async def test_counts_that_a_hand_has_written_stop_nothing(store: SqlStore, hand
     await settle(store, await claim_one(store), Failed(ERROR))
     await store.prune(60.0, 10)
     assert (await store.stats())["default"].pending == 0
+
+
+@pytest.mark.parametrize("position", ["first", b"\xff", -1, 2**63 - 1, 1.5])
+async def test_a_place_in_a_chain_that_is_none_keeps_nobody_from_their_end(
+    store: SqlStore, hand: Hand, clock: Clock, position: Any
+) -> None:
+    await store.insert([new_job(chain_id="c", position=place) for place in range(3)])
+    first = await claim_one(store)
+    hand("update goose_jobs set position = ? where id <> ?", position, first.id)
+    assert await settle(store, first, Completed()) == frozenset()
+    hand("update goose_jobs set state = 'ready', position = ? where id <> ?", position, first.id)
+    hand("update goose_jobs set doomed = 1, deaths = 9")
+    claimed = (await claim(store)).jobs
+    await store.cancel(claimed[0].id, "no more")
+    clock.offset += LEASE + 1
+    assert (await store.rescue(10, MAX_DEATHS)).cancelled == 1
+    await store.retry(claimed[0].id)
+
+
+async def test_batches_of_any_kind_come_to_their_end(store: SqlStore, hand: Hand) -> None:
+    await store.insert([new_job(batch_id="b", batch_role="member") for _ in range(3)], batches=[NewBatch("b", 3)])
+    claimed = (await claim(store)).jobs
+    hand("update goose_jobs set batch_id = ?, chain_id = ? where id = ?", b"\xff", b"\xff", claimed[0].id)
+    hand("update goose_batches set total = 'many', completed = ?, chain_id = 'c', position = 'x'", 2**63 - 1)
+    assert await store.settle([Settlement(job, Completed()) for job in claimed]) == frozenset()
+    progress = await store.batch("b")
+    assert progress is not None
+    assert (progress.total, progress.processing) == (0, 0)
+
+
+async def test_a_callback_with_the_id_of_another_job_is_dropped(store: SqlStore, hand: Hand) -> None:
+    other = new_job(queue="other")
+    then = new_job(batch_id="b", batch_role="then")
+    batch = NewBatch("b", 1, (then,))
+    await store.insert([other, new_job(batch_id="b", batch_role="member")], batches=[batch])
+    hand("update goose_callbacks set id = ?", other.id)
+    assert await settle(store, await claim_one(store), Completed()) == frozenset()
+    assert [job.id for job in (await claim(store, queue="other")).jobs] == [other.id]
+
+
+STRANGE = (None, b"\x00", b"\xff", "\x00", "soon", float("inf"), -float("inf"), 2**63 - 1, -(2**63), 0.5)
+
+
+@pytest.mark.parametrize("column", ["id", "due_at", "priority", "started_at", "finished_at"])
+async def test_a_listing_goes_on_after_any_row(store: SqlStore, hand: Hand, column: str) -> None:
+    states = ("ready", "scheduled", "processing", "failed", "completed")
+    jobs = [new_job() for _ in STRANGE for _ in states]
+    await store.insert(jobs)
+    # What has no time is in no index of times: such a row is not listed among the finished ones.
+    hand("update goose_jobs set started_at = 0, finished_at = 0")
+    hand("insert into goose_counts select 'default', value, 9 from json_each(?)", json.dumps(states))
+    for number, job in enumerate(jobs):
+        hand("update goose_jobs set state = ? where id = ?", states[number % len(states)], job.id)
+    for number, value in enumerate(STRANGE):
+        for place in range(len(states)):
+            identity = jobs[number * len(states) + place].id
+            strange = value if column != "id" else f"{value!r}{place}".encode()
+            hand(f"update or ignore goose_jobs set {column} = ? where id = ?", strange, identity)
+    seen: list[str] = []
+    page = await store.jobs(JobFilter(), 2)
+    while page.cursor is not None:
+        seen += [record.id for record in page.records]
+        page = await store.jobs(JobFilter(), 2, page.cursor)
+    seen += [record.id for record in page.records]
+    assert len(seen) == len(set(seen))
+    assert len(seen) >= len(jobs) - len(states)
+
+
+async def test_a_pruning_goes_on_after_any_row(store: SqlStore, hand: Hand, clock: Clock) -> None:
+    jobs = [new_job() for _ in range(9)]
+    await store.insert(jobs)
+    await store.settle([Settlement(job, Completed()) for job in (await claim(store)).jobs])
+    hand("insert into goose_counts values (?, 'completed', 1), ('default', ?, 1)", b"\xff", b"\xff")
+    for number, job in enumerate(jobs[:4]):
+        hand("update goose_jobs set id = ? where id = ?", bytes([number]), job.id)
+    clock.offset += 60
+    deleted, cursor = 0, None
+    while deleted == 0 or cursor is not None:
+        pruned = await store.prune(1.0, 2, cursor)
+        deleted, cursor = deleted + pruned.deleted, pruned.cursor
+    assert deleted == len(jobs)
 
 
 async def test_a_record_has_the_types_that_it_says(store: SqlStore, hand: Hand) -> None:
