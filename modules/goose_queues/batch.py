@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import ClassVar, Final, Self, TypeAlias
 
 from goose_queues.chain import PendingChain
-from goose_queues.errors import BatchTooLarge
+from goose_queues.errors import BatchTooLarge, PayloadError
 from goose_queues.group import Group
 from goose_queues.handle import BatchHandle
 from goose_queues.ids import new_id
 from goose_queues.job import Job
 from goose_queues.record import BatchRole, NewBatch
-from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, naming
+from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, named
 
 MOST_MEMBERS: Final = 100_000
 """Jobs of one batch, those of chains in it included."""
@@ -43,8 +43,10 @@ class PendingBatch(Group):
         self._total = 0
         self._room = MOST_BYTES
         for member in members:
-            with naming(len(self._members)):
+            try:
                 self._add(member)
+            except (PayloadError, TypeError) as error:
+                raise named(error, len(self._members)) from error
         self._armed = True
 
     @property

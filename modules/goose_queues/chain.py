@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
-from goose_queues.errors import ChainTooLong
+from goose_queues.errors import ChainTooLong, PayloadError
 from goose_queues.group import Group
 from goose_queues.handle import BatchHandle, ChainHandle, JobHandle
 from goose_queues.ids import new_id
 from goose_queues.job import Job
-from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, naming
+from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, named
 
 if TYPE_CHECKING:
     from goose_queues.batch import PendingBatch
@@ -45,8 +45,10 @@ class PendingChain(Group):
             raise ChainTooLong(LONGEST)
         self._links: list[tuple[str, Encoded] | Group] = []
         for index, link in enumerate(links):
-            with naming(index):
+            try:
                 self._links.append(self._link(link))
+            except (PayloadError, TypeError) as error:
+                raise named(error, index) from error
         self._armed = True
 
     @property

@@ -89,6 +89,10 @@ class Options:
         )
 
 
+UNSAID: Final = Options()
+"""What nearly every sentence says; one for all of them, as making it anew would be a tenth of a dispatch's own work."""
+
+
 class Place(NamedTuple):
     """Where a job stands among others."""
 
@@ -150,8 +154,10 @@ class Outbox:
         """Several; an error names the one: ``jobs[57]``."""
         encoded: list[Encoded] = []
         for job in jobs:
-            with naming(len(encoded)):
+            try:
                 encoded.append(self.encode(job))
+            except (PayloadError, TypeError) as error:
+                raise named(error, len(encoded)) from error
         return encoded
 
     def record(self, job_id: str, encoded: Encoded, options: Options, place: Place = ALONE) -> NewJob:
@@ -178,15 +184,10 @@ class Outbox:
         return JobHandle(job_id, self.store, self.completions)
 
 
-@contextmanager
-def naming(index: int) -> Iterator[None]:
-    """Have an error say which of several jobs it is about."""
-    try:
-        yield
-    except PayloadError as error:
-        raise error.within(f"jobs[{index}]") from error
-    except TypeError as error:
-        raise TypeError(f"jobs[{index}]: {error}") from error
+def named(error: PayloadError | TypeError, index: int) -> Exception:
+    """The same error, saying which of several jobs it is about."""
+    place = f"jobs[{index}]"
+    return error.within(place) if isinstance(error, PayloadError) else TypeError(f"{place}: {error}")
 
 
 class Sentence(ABC):
@@ -202,7 +203,7 @@ class Sentence(ABC):
         """What it has been sent as."""
         self._outbox = outbox
         self._line = line
-        self._options = Options()
+        self._options = UNSAID
         self._using = False
         self._within: object | None = None
 
