@@ -96,6 +96,7 @@ class Options:
 
 
 SILENT: Final = Options()
+"""What nearly every sentence says; one for all of them, as making it anew would be a tenth of a dispatch's own work."""
 
 
 class Place(NamedTuple):
