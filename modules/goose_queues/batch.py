@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import ClassVar, Final, Self, TypeAlias
 
 from goose_queues.chain import PendingChain
-from goose_queues.errors import BatchTooLarge
+from goose_queues.errors import BatchTooLarge, PayloadError
 from goose_queues.group import Group
 from goose_queues.handle import BatchHandle
 from goose_queues.ids import new_id
 from goose_queues.job import Job
 from goose_queues.record import BatchRole, NewBatch
-from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, naming
+from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, of_one
 
 MOST_MEMBERS: Final = 100_000
 """Jobs of one batch, those of chains in it included."""
@@ -25,7 +25,7 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 Member: TypeAlias = Job | PendingChain
 
 
-class PendingBatch(Group):
+class PendingBatch(Group[BatchHandle]):
     """A batch on its way; nothing is stored until it is dispatched or sent, then all of it in one transaction.
 
     Its options hold for every member; callbacks go by the options of their own classes.
@@ -34,7 +34,6 @@ class PendingBatch(Group):
     __slots__ = ("_callbacks", "_members", "_room", "_total")
 
     _kind: ClassVar[str] = "batch"
-    _outer: ClassVar[str] = "chain"
 
     def __init__(self, outbox: Outbox, line: Line, members: Iterable[Member]) -> None:
         super().__init__(outbox, line)
@@ -43,8 +42,10 @@ class PendingBatch(Group):
         self._total = 0
         self._room = MOST_BYTES
         for member in members:
-            with naming(len(self._members)):
+            try:
                 self._add(member)
+            except (PayloadError, TypeError) as error:
+                raise of_one(len(self._members), error) from error
         self._armed = True
 
     @property
@@ -73,24 +74,6 @@ class PendingBatch(Group):
         """Have this job dispatched once, when no member is left to run. Raises as ``then`` does."""
         return self._call_back("finally", job)
 
-    async def dispatch(self) -> BatchHandle:
-        """Store the whole batch; one without members is over at once and calls back.
-
-        Raises:
-            StoreUnavailable: The store does not answer; nothing is stored.
-            RuntimeError: It has been dispatched already, or nothing is running.
-        """
-        await self._store()
-        return self._handle()
-
-    def send(self) -> BatchHandle:
-        """The same from plain ``def`` code; from any thread but the event loop's.
-
-        Within the transaction of a ``Session`` or ``Connection`` (``using``) it is stored in place.
-        """
-        self._send()
-        return self._handle()
-
     def pack(self, freight: Freight, options: Options, place: Place = ALONE) -> None:
         here = Place(place.chain_id, place.position, self.id, "member")
         for member in self._members:
@@ -107,16 +90,15 @@ class PendingBatch(Group):
         freight.batches.append(NewBatch(self.id, self._total, callbacks, place.chain_id, place.position))
 
     def _add(self, member: object) -> None:
+        if isinstance(member, Group):
+            member.become_part(self._kind)
         if isinstance(member, PendingChain):
-            member.become_part()
             self._members.append(member)
             self._count(len(member.ids), member.size)
-            return
-        if isinstance(member, Group):
-            raise TypeError("a batch inside a batch: pass its jobs as members")
-        encoded = self._outbox.encode(member)
-        self._members.append((new_id(), encoded))
-        self._count(1, len(encoded.payload))
+        else:
+            encoded = self._outbox.encode(member)
+            self._members.append((new_id(), encoded))
+            self._count(1, len(encoded.payload))
 
     def _count(self, jobs: int, size: int) -> None:
         self._total += jobs

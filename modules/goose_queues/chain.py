@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
-from goose_queues.errors import ChainTooLong
+from goose_queues.errors import ChainTooLong, PayloadError
 from goose_queues.group import Group
 from goose_queues.handle import BatchHandle, ChainHandle, JobHandle
 from goose_queues.ids import new_id
 from goose_queues.job import Job
-from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, naming
+from goose_queues.sentence import ALONE, Encoded, Freight, Line, Options, Outbox, Place, of_one
 
 if TYPE_CHECKING:
     from goose_queues.batch import PendingBatch
@@ -25,7 +25,7 @@ LONGEST: Final = 1_000
 Link: TypeAlias = "Job | PendingBatch"
 
 
-class PendingChain(Group):
+class PendingChain(Group[ChainHandle]):
     """A chain on its way; nothing is stored until it is dispatched or sent, then all of it in one transaction.
 
     A link starts only after the one before has completed. When one has failed for good or was cancelled, those behind it
@@ -35,7 +35,6 @@ class PendingChain(Group):
     __slots__ = ("_links",)
 
     _kind: ClassVar[str] = "chain"
-    _outer: ClassVar[str] = "batch"
 
     def __init__(self, outbox: Outbox, line: Line, links: Sequence[Link]) -> None:
         super().__init__(outbox, line)
@@ -43,10 +42,12 @@ class PendingChain(Group):
             raise ValueError("chain() takes at least one job")
         if len(links) > LONGEST:
             raise ChainTooLong(LONGEST)
-        self._links: list[tuple[str, Encoded] | Group] = []
+        self._links: list[tuple[str, Encoded] | Group[BatchHandle]] = []
         for index, link in enumerate(links):
-            with naming(index):
+            try:
                 self._links.append(self._link(link))
+            except (PayloadError, TypeError) as error:
+                raise of_one(index, error) from error
         self._armed = True
 
     @property
@@ -59,24 +60,6 @@ class PendingChain(Group):
         """Bytes of payload of its own jobs."""
         return sum(len(link[1].payload) for link in self._links if not isinstance(link, Group))
 
-    async def dispatch(self) -> ChainHandle:
-        """Store the whole chain.
-
-        Raises:
-            StoreUnavailable: The store does not answer; nothing is stored.
-            RuntimeError: It has been dispatched already, or nothing is running.
-        """
-        await self._store()
-        return self._handle()
-
-    def send(self) -> ChainHandle:
-        """The same from plain ``def`` code; from any thread but the event loop's.
-
-        Within the transaction of a ``Session`` or ``Connection`` (``using``) it is stored in place.
-        """
-        self._send()
-        return self._handle()
-
     def pack(self, freight: Freight, options: Options, place: Place = ALONE) -> None:
         later = replace(options, delay=None, due_at=None)
         for position, link in enumerate(self._links):
@@ -88,12 +71,10 @@ class PendingChain(Group):
                 job_id, encoded = link
                 freight.jobs.append(self._outbox.record(job_id, encoded, says, where))
 
-    def _link(self, link: object) -> tuple[str, Encoded] | Group:
+    def _link(self, link: object) -> tuple[str, Encoded] | Group[BatchHandle]:
         if not isinstance(link, Group):
             return new_id(), self._outbox.encode(link)
-        if isinstance(link, PendingChain):
-            raise TypeError("a chain inside a chain: pass its jobs as links")
-        link.become_part()
+        link.become_part(self._kind)
         return link
 
     def _refuse_as_part(self) -> None:
@@ -103,7 +84,7 @@ class PendingChain(Group):
     def _handle(self) -> ChainHandle:
         outbox = self._outbox
 
-        def handle(link: tuple[str, Encoded] | Group) -> JobHandle | BatchHandle:
+        def handle(link: tuple[str, Encoded] | Group[BatchHandle]) -> JobHandle | BatchHandle:
             if isinstance(link, Group):
                 return BatchHandle(link.id, tuple(link.ids), outbox.store, outbox.completions)
             return outbox.handle(link[0])

@@ -54,6 +54,7 @@ class Client:
         self._kernel = kernel
         self._readiness = readiness
         self._open = False
+        self._names = registry.names
         self._known = _known_queues(registry, settings)
         """Queues that somebody is expected to serve, and those that have been spoken of as served by nobody."""
         self._queues = frozenset(self._known)
@@ -214,7 +215,7 @@ class Client:
         return stats_of(self._queues, await self._store.stats())
 
     def _shown(self, record: JobRecord) -> JobStatus:
-        return status_of(record)
+        return status_of(record, self._names, self._queues)
 
     def _refuse_closed(self) -> None:
         if not self._open:

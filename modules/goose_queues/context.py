@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 
 from typing_extensions import TypeForm
 
+from goose_queues.errors import CorruptRow
 from goose_queues.record import ClaimedJob
 from goose_queues.redact import one_line
 from goose_queues.signals import CancelSignal, RetrySignal, SnoozeSignal
@@ -93,9 +94,13 @@ class JobContext:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The small data that was dispatched beside the payload."""
+        """The small data that was dispatched beside the payload.
+
+        Raises:
+            CorruptRow: It is something else, which only a hand can have written.
+        """
         if self._meta is None:
-            self._meta = json.loads(self._claimed.meta) if self._claimed.meta else {}
+            self._meta = _decoded(self._claimed)
         meta: dict[str, Any] = self._meta
         return meta
 
@@ -153,6 +158,18 @@ class JobContext:
     def cancel(self, reason: str) -> CancelSignal:
         """What to raise to end the job as ``cancelled``."""
         return CancelSignal(reason)
+
+
+def _decoded(claimed: ClaimedJob) -> dict[str, Any]:
+    if not claimed.meta:
+        return {}
+    try:
+        meta = json.loads(claimed.meta)
+    except (ValueError, RecursionError) as error:
+        raise CorruptRow(claimed.name, "meta", f"Invalid JSON: {error}") from None
+    if not isinstance(meta, dict):
+        raise CorruptRow(claimed.name, "meta", "Input should be an object")
+    return meta
 
 
 @overload

@@ -12,6 +12,7 @@ __all__ = [
     "BatchTooLarge",
     "ChainTooLong",
     "ConfigError",
+    "CorruptRow",
     "DuplicateJobName",
     "ForeignSession",
     "HandlerExited",
@@ -170,6 +171,18 @@ class PayloadMismatch(QueueError):
         """Path and reason of each field that does not fit."""
         listed = "; ".join(f"{path}: {reason}" for path, reason in faults)
         super().__init__(f"the stored payload no longer fits {job}: {listed}. Fix the class, then retry the job.")
+
+
+class CorruptRow(PayloadMismatch):
+    """What is stored of a job makes no sense for any class: somebody has written into the store."""
+
+    def __init__(self, job: str, column: str, reason: str) -> None:
+        super().__init__(job, ((column, reason),))
+        self.column = column
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"corrupt row: {self.column} of {self.job}: {self.reason}"
 
 
 class JobTimeout(QueueError):

@@ -6,22 +6,22 @@ Used by ``chain`` and ``batch`` alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from goose_queues.errors import BatchError
 from goose_queues.ids import new_id
 from goose_queues.sentence import ALONE, Freight, Line, Options, Outbox, Place, Sentence
 
+H = TypeVar("H")
 
-class Group(Sentence):
-    """Several jobs that belong together."""
+
+class Group(Sentence, Generic[H]):
+    """Several jobs that belong together; dispatched, they are watched by an ``H``."""
 
     __slots__ = ("id",)
 
     _ending: ClassVar[str] = "end it with await .dispatch(), or with .send()"
     _kind: ClassVar[str]
-    _outer: ClassVar[str]
-    """What it may be a part of."""
 
     def __init__(self, outbox: Outbox, line: Line) -> None:
         super().__init__(outbox, line)
@@ -29,6 +29,24 @@ class Group(Sentence):
         """A UUIDv7, known before anything is stored."""
         # Not before its parts are found fit: one that is refused is not missed.
         self._armed = False
+
+    async def dispatch(self) -> H:
+        """Store all of it; a batch without members is over at once and calls back.
+
+        Raises:
+            StoreUnavailable: The store does not answer; nothing is stored.
+            RuntimeError: It has been dispatched already, or nothing is running.
+        """
+        await self._store()
+        return self._handle()
+
+    def send(self) -> H:
+        """The same from plain ``def`` code; from any thread but the event loop's.
+
+        Within the transaction of a ``Session`` or ``Connection`` (``using``) it is stored in place.
+        """
+        self._send()
+        return self._handle()
 
     @property
     @abstractmethod
@@ -49,19 +67,26 @@ class Group(Sentence):
         """Its own options, and those of the sentence around it where it has none."""
         return self._options.within(outer)
 
-    def become_part(self) -> None:
-        """From here on it is stored with the sentence around it.
+    def become_part(self, outer: str) -> None:
+        """From here on it is stored with the sentence around it, a chain or a batch.
 
         Raises:
             BatchError: It is a part of one already, or has been dispatched.
+            TypeError: It is of the same kind as that.
             ValueError: It has options that only the outermost can have, or parts that are no jobs.
         """
         self._refuse_again()
         self._armed = False
+        if outer == self._kind:
+            raise TypeError(f"a {outer} inside a {outer}: pass its jobs, not the {outer}")
         if self._using:
-            raise ValueError(f"using() of a {self._kind} inside a {self._outer}: say it of the {self._outer}")
+            raise ValueError(f"using() of a {self._kind} inside a {outer}: say it of the {outer}")
         self._refuse_as_part()
-        self._sent = f"a part of a {self._outer}"
+        self._sent = f"a part of a {outer}"
+
+    @abstractmethod
+    def _handle(self) -> H:
+        """What it is watched by once it is stored."""
 
     @abstractmethod
     def _refuse_as_part(self) -> None:
@@ -72,7 +97,8 @@ class Group(Sentence):
             raise BatchError(f"this {self._kind} was already dispatched as {self._sent}")
 
     def _what(self) -> str:
-        return f"a {self._kind} of {len(self.ids)} jobs"
+        count = len(self.ids)
+        return f"a {self._kind} of {count} job{'' if count == 1 else 's'}"
 
     def _sent_as(self) -> str:
         return self.id

@@ -18,6 +18,7 @@ from typing import Final
 from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
 from goose_queues.record import CancelRequest, ClaimedJob
+from goose_queues.redact import one_line
 from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.heartbeat")
@@ -168,5 +169,6 @@ class Heartbeat:
 
     def _give_up(self, job_id: str, one: Held, reason: str) -> None:
         one.given_up = True
-        log.warning("job %s is ended: %s", job_id, reason, extra={"job_id": job_id})
+        shown = one_line(job_id)
+        log.warning("job %s is ended: %s", shown, reason, extra={"job_id": shown})
         one.control.lease_lost()

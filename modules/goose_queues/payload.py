@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from goose_queues import shape
-from goose_queues.errors import PayloadError, PayloadMismatch, PayloadTooLarge
+from goose_queues.errors import CorruptRow, PayloadError, PayloadMismatch, PayloadTooLarge
 from goose_queues.job import Job
 from goose_queues.redact import one_line
 
@@ -51,14 +51,15 @@ def decode(cls: type[Job], text: str) -> Job:
 
     Raises:
         PayloadMismatch: The text does not fit the class.
+        CorruptRow: It is no JSON.
     """
     try:
         job: Job = cls.__pydantic_validator__.validate_json(text, extra="ignore", by_alias=False, by_name=True)
     except ValidationError as error:
-        faults = [
-            (shape.path(fault["loc"]), one_line(fault["msg"]))
-            for fault in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if found[0]["type"] == "json_invalid":
+            raise CorruptRow(cls.__name__, "payload", one_line(found[0]["msg"])) from None
+        faults = [(shape.path(fault["loc"]), one_line(fault["msg"])) for fault in found]
         raise PayloadMismatch(cls.__name__, tuple(faults)) from None
     except Exception as error:
         # A validator of the user's that raises something of its own.

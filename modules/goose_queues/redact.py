@@ -32,8 +32,13 @@ def mask_secrets(text: str) -> str:
     return _SECRET_VALUE.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1{MASK}@", text))
 
 
-def one_line(text: str, limit: int = 500) -> str:
-    """The text fit for one line of a log: nothing in it starts a new line or drives a terminal."""
+def one_line(text: object, limit: int = 500) -> str:
+    """The text fit for one line of a log: nothing in it starts a new line or drives a terminal.
+
+    What a hand has written into the store need not be text; then it is shown as Python does.
+    """
+    if not isinstance(text, str):
+        text = repr(text)
     return cut(_CONTROL.sub(_escape, text[: limit + 1]), limit)
 
 

@@ -89,6 +89,9 @@ class Options:
         )
 
 
+SILENT: Final = Options()
+
+
 class Place(NamedTuple):
     """Where a job stands among others."""
 
@@ -150,8 +153,10 @@ class Outbox:
         """Several; an error names the one: ``jobs[57]``."""
         encoded: list[Encoded] = []
         for job in jobs:
-            with naming(len(encoded)):
+            try:
                 encoded.append(self.encode(job))
+            except (PayloadError, TypeError) as error:
+                raise of_one(len(encoded), error) from error
         return encoded
 
     def record(self, job_id: str, encoded: Encoded, options: Options, place: Place = ALONE) -> NewJob:
@@ -178,15 +183,11 @@ class Outbox:
         return JobHandle(job_id, self.store, self.completions)
 
 
-@contextmanager
-def naming(index: int) -> Iterator[None]:
-    """Have an error say which of several jobs it is about."""
-    try:
-        yield
-    except PayloadError as error:
-        raise error.within(f"jobs[{index}]") from error
-    except TypeError as error:
-        raise TypeError(f"jobs[{index}]: {error}") from error
+def of_one(index: int, error: PayloadError | TypeError) -> Exception:
+    """The same error, saying which of several jobs it is about."""
+    if isinstance(error, PayloadError):
+        return error.within(f"jobs[{index}]")
+    return TypeError(f"jobs[{index}]: {error}")
 
 
 class Sentence(ABC):
@@ -202,7 +203,7 @@ class Sentence(ABC):
         """What it has been sent as."""
         self._outbox = outbox
         self._line = line
-        self._options = Options()
+        self._options = SILENT
         self._using = False
         self._within: object | None = None
 

@@ -17,6 +17,7 @@ from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import until_answered
 from goose_queues.pausing import reached
 from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.redact import one_line
 from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.settler")
@@ -111,9 +112,10 @@ class Settler:
                 await self._write(settlements[:middle])
                 await self._write(settlements[middle:])
                 return
-            job = settlements[0].claimed
-            log.exception("the outcome of job %s could not be written", job.id, extra={"job_id": job.id})
-            lost = frozenset((job.id,))
+            job_id = settlements[0].claimed.id
+            shown = one_line(job_id)
+            log.exception("the outcome of job %s could not be written", shown, extra={"job_id": shown})
+            lost = frozenset((job_id,))
         reached("settle.committed")
         self._written(settlements, lost)
 
@@ -128,8 +130,8 @@ class Settler:
         for settlement in settlements:
             let_go(settlement.claimed.id)
         self._completions.settled(one.claimed.id for one in settlements if one.claimed.id not in lost)
-        for job_id in lost:
-            log.warning("the lease of job %s was lost: its outcome is dropped", job_id, extra={"job_id": job_id})
+        for shown in map(one_line, lost):
+            log.warning("the lease of job %s was lost: its outcome is dropped", shown, extra={"job_id": shown})
         back = {
             one.claimed.queue
             for one in settlements

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from goose_queues.record import JobRecord, QueueStats, Status
+from pydantic_core import from_json
+
+from goose_queues.record import ErrorRecord, JobRecord, QueueStats, Status
+from goose_queues.redact import one_line
 
 FINISHED: Final = frozenset[Status](("completed", "failed", "cancelled"))
 
 _EMPTY: Final = QueueStats()
+_SHOWN: Final = 80
+"""Characters of a name or value in a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class JobStatus:
     """The latest that the handler told by ``ctx.progress``."""
     cancel_requested: bool
     note: str | None
-    """What there is to say beside the status: why it was cancelled, a result that could not be kept."""
+    """What there is to say beside the status: why it was cancelled, a result that could not be kept,
+    a name or a queue without a worker."""
     meta: dict[str, Any]
     """The small data that was dispatched beside the payload."""
     chain_id: str | None
@@ -66,9 +72,20 @@ class Stats(dict[str, QueueStats]):
         return _EMPTY
 
 
-def status_of(record: JobRecord) -> JobStatus:
-    """A record as a user sees it."""
+def status_of(
+    record: JobRecord, names: Container[str] | None = None, queues: Container[str] | None = None
+) -> JobStatus:
+    """A record as a user sees it.
+
+    Args:
+        record: What the store knows.
+        names: The names of jobs that have a class here, and
+        queues: the queues that somebody is known to serve, so that ``note`` can tell why a job stays pending; None:
+            not known.
+    """
     error = record.error
+    result, no_result = _decoded("result", record.result)
+    notes = (record.note, no_result, *_without_worker(record, names, queues))
     return JobStatus(
         id=record.id,
         name=record.name,
@@ -79,11 +96,11 @@ def status_of(record: JobRecord) -> JobStatus:
         available_at=record.available_at,
         started_at=record.started_at,
         finished_at=record.finished_at,
-        error=None if error is None else f"{error.type}: {error.message}" if error.message else error.type,
-        result=_decoded(record.result),
+        error=None if error is None else _said(error),
+        result=result,
         progress=_progress(record.progress),
         cancel_requested=record.cancel_requested,
-        note=record.note,
+        note="; ".join(filter(None, notes)) or None,
         meta=_object(record.meta),
         chain_id=record.chain_id,
         position=record.position,
@@ -96,12 +113,29 @@ def stats_of(known: Iterable[str], counted: Mapping[str, QueueStats]) -> Stats:
     return Stats({**dict.fromkeys(sorted(known), _EMPTY), **counted})
 
 
+def _without_worker(record: JobRecord, names: Container[str] | None, queues: Container[str] | None) -> Iterator[str]:
+    if record.status != "pending":
+        return
+    if names is not None and record.name not in names:
+        name = one_line(record.name, _SHOWN)
+        yield f"no worker for {name}: no registered job has this name; a class that was renamed takes it as aliases="
+    if queues is not None and record.queue not in queues:
+        queue = one_line(record.queue, _SHOWN)
+        yield f"no worker for queue {queue}: no registered job and no setting names it"
+
+
+def _said(error: ErrorRecord) -> str:
+    """Class and message, as text that can be written anywhere."""
+    text = f"{error.type}: {error.message}" if error.message else error.type
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def progress_text(progress: Progress) -> str:
     """A progress as it is stored."""
     return json.dumps({"done": progress.done, "total": progress.total, "note": progress.note})
 
 
-def _progress(text: object) -> Progress | None:
+def _progress(text: str | None) -> Progress | None:
     """Whatever a hand may have written there."""
     found = _object(text)
     done, total = found.get("done"), found.get("total")
@@ -110,16 +144,16 @@ def _progress(text: object) -> Progress | None:
     return Progress(done, total, str(found.get("note", "")))
 
 
-def _object(text: object) -> dict[str, Any]:
-    found = _decoded(text)
+def _object(text: str | None) -> dict[str, Any]:
+    found, _ = _decoded("", text)
     return found if isinstance(found, dict) else {}
 
 
-def _decoded(text: object) -> Any:
-    """JSON text as what it says; text that is none stands for itself, as a hand has written it."""
-    if not isinstance(text, str):
-        return text
+def _decoded(column: str, text: str | None) -> tuple[Any, str | None]:
+    """JSON text as a value; None and a note where a hand has written something else."""
+    if text is None:
+        return None, None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+        return from_json(text), None
+    except ValueError:
+        return None, one_line(f"corrupt row: {column} is {text[:_SHOWN]!r}")

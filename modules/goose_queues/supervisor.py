@@ -21,6 +21,7 @@ from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.maintenance import Maintenance
 from goose_queues.readiness import Readiness
+from goose_queues.redact import one_line
 from goose_queues.registry import Registry
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -124,7 +125,7 @@ class Supervisor:
         await self._settler.flush(LAST_MOMENTS)
         await self._settler.close()
         await self._heartbeat.stop()
-        left = [job_id for worker in self.workers for job_id in worker.unfinished]
+        left = [one_line(job_id) for worker in self.workers for job_id in worker.unfinished]
         if left:
             log.warning(
                 "%d jobs did not end: their leases run out, then they run elsewhere", len(left), extra={"jobs": left}

@@ -139,6 +139,8 @@ class _Anything(Registry):
 
     def require(self, cls: type[Job]) -> None:
         self.__dict__.setdefault("seen", {})[cls.__goose_options__.name] = cls
+        self.classes |= {cls}
+        self.names |= {cls.__goose_options__.name}
 
 
 class _Loose:

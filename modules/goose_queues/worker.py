@@ -18,6 +18,7 @@ from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
 from goose_queues.pausing import reached
 from goose_queues.record import Claim, Claimed, ClaimedJob, Released
+from goose_queues.redact import one_line
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
 from goose_queues.solitude import Solitude, is_suspect
@@ -25,6 +26,8 @@ from goose_queues.store import Store
 
 log = logging.getLogger("goose_queues.worker")
 
+CLAIMED: Final = 100
+"""Jobs at most that one claim takes, so that no transaction of it is long."""
 BACKLOG: Final = 5_000
 """Unwritten outcomes in the process beyond which nothing more is claimed."""
 NEVER_EARLY: Final = 0.001
@@ -103,15 +106,15 @@ class Worker:
     async def run(self) -> None:
         """Claim and start jobs until cancelled; what runs goes on after that, what is then claimed is given back."""
         while True:
-            free = await self._free_slots()
+            asked = min(await self._free_slots(), CLAIMED)
             self._wake.clear()
-            claimed = await self._claim(free)
+            claimed = await self._claim(asked)
             for job in claimed.jobs:
                 self._start(job)
             if any(map(is_suspect, claimed.jobs)):
                 # It asks to be alone in its first step: let it, before more is claimed.
                 await asyncio.sleep(0)
-            elif len(claimed.jobs) < free:
+            elif len(claimed.jobs) < asked:
                 await self._rest(claimed.next_due)
 
     def interrupt(self) -> None:
@@ -219,7 +222,8 @@ class Worker:
             outcome = await shop.runner.run(job, self._running[job.id])
         except Exception:
             # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
-            log.exception("job %s could not be run", job.id, extra={"job_id": job.id})
+            shown = one_line(job.id)
+            log.exception("job %s could not be run", shown, extra={"job_id": shown})
             shop.heartbeat.let_go(job.id)
         else:
             shop.heartbeat.finished(job.id)

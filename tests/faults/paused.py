@@ -1,4 +1,4 @@
-"""A worker process that ends itself at a named point: ``python paused.py POINT NUMBER SIGNAL``; see ``goose_queues.pausing``.
+"""A worker process that may end itself at a named point: ``python paused.py [POINT NUMBER SIGNAL]``; see ``pausing``.
 
 The test boots the same application to dispatch into the store that this one works on.
 """
@@ -17,6 +17,7 @@ import goose
 from goose import Instance, Module, worker
 from goose_queues import Job, JobContext, QueuesModule, pausing
 from ledger import Ledger
+from waiting import wait_until
 
 
 class Step(Job):
@@ -28,9 +29,19 @@ class Step(Job):
         return self.label
 
 
+class Held(Job, queue="held"):
+    """Runs until there is a file ``go`` beside the ledger; blocks nobody meanwhile."""
+
+    async def handle(self, ctx: JobContext, book: Ledger) -> int:
+        book.write("start", ctx.job_id, ctx.attempt)
+        await wait_until(book.path.with_name("go").exists, deadline=120)
+        book.write("end", ctx.job_id, ctx.attempt)
+        return os.getpid()
+
+
 def application(url: str, ledger: Path) -> Instance:
     class PausedModule(Module):
-        declarations = (Step, goose.declare(Ledger, value=Ledger(ledger)))
+        declarations = (Step, Held, goose.declare(Ledger, value=Ledger(ledger)))
 
     return worker(PausedModule, [QueuesModule(url=url, workers=4, stale_job_timeout=5)])
 
@@ -53,5 +64,6 @@ class EndAt:
 
 
 if __name__ == "__main__":
-    pausing.at = EndAt(sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]])
+    if len(sys.argv) > 1:
+        pausing.at = EndAt(sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]])
     goose.start(application(os.environ["DATABASE_URL"], Path(os.environ["LEDGER"])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ CHAINS, LINKS, MEMBERS, PLAIN = 4, 3, 8, 12
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Fleet:
-    return Fleet(tmp_path, Path(__file__).with_name("paused.py"))
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, Path(__file__).with_name("paused.py"))
+    yield fleet
+    fleet.end()
 
 
 @pytest.mark.parametrize("number", [1, 3])

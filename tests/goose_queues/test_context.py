@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from goose_queues.context import JobContext
+from goose_queues.errors import CorruptRow
 from goose_queues.job import Job
 from goose_queues.record import ClaimedJob
 
@@ -64,6 +65,19 @@ def test_a_context_tells_the_facts_of_the_attempt() -> None:
     assert ctx.meta == {"tenant": "acme"}
     assert ctx.client == "client"  # type: ignore[comparison-overlap]
     assert context().meta == {}
+
+
+@pytest.mark.parametrize(
+    ("meta", "fault"),
+    [
+        ("{", "Invalid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[1]", "Input should be an object"),
+    ],
+)
+def test_meta_that_a_hand_has_written_is_a_corrupt_row(meta: str, fault: str) -> None:
+    with pytest.raises(CorruptRow) as caught:
+        _ = context(meta=meta).meta
+    assert str(caught.value) == f"corrupt row: meta of Ping: {fault}"
 
 
 def test_a_context_finds_services() -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import TypeAliasType, TypedDict
 
 from goose_queues import payload
-from goose_queues.errors import PayloadError, PayloadMismatch, PayloadTooLarge
+from goose_queues.errors import CorruptRow, PayloadError, PayloadMismatch, PayloadTooLarge
 from goose_queues.job import Job
 
 LIMIT = 256 * 1024
@@ -351,7 +351,6 @@ def test_unknown_fields_are_ignored_on_loading() -> None:
             "$.to: Input should be a valid string; "
             "$.count: Input should be a valid integer, unable to parse string as an integer",
         ),
-        ("nope", "$: Invalid JSON: expected ident at line 1 column 2"),
         ("[]", "$: Input should be an object"),
     ],
 )
@@ -360,6 +359,15 @@ def test_a_payload_that_no_longer_fits_names_class_and_field(text: str, faults: 
         payload.decode(Small, text)
 
     assert str(caught.value) == f"the stored payload no longer fits Small: {faults}. Fix the class, then retry the job."
+
+
+@pytest.mark.parametrize("text", ["nope", "", "[" * 100_000, '{"to": "\\ud800"}'])
+def test_a_payload_that_is_no_json_is_a_corrupt_row(text: str) -> None:
+    with pytest.raises(CorruptRow) as caught:
+        payload.decode(Small, text)
+
+    assert isinstance(caught.value, PayloadMismatch)
+    assert str(caught.value).startswith("corrupt row: payload of Small: Invalid JSON: ")
 
 
 def test_a_validator_that_breaks_is_a_mismatch_too() -> None:

@@ -31,6 +31,10 @@ def test_one_line_neutralises_what_would_forge_a_log_or_drive_a_terminal() -> No
     assert redact.one_line(forged) == "ok\\x0d\\x0a2027 ERROR root \\x1b[31mred\\x1b[0m\\x85\\u2028\\u202e\\x00\\ud800"
 
 
+def test_what_is_no_text_is_shown_as_python_does() -> None:
+    assert redact.one_line(b"\n\xff") == "b'\\n\\xff'"
+
+
 def test_one_line_is_short() -> None:
     assert redact.one_line("a" * 600) == "a" * 497 + "..."
     assert redact.one_line("ä" * 10, 10) == "ä" * 10

@@ -7,12 +7,14 @@ from typing import Any
 
 from goose_queues.ids import new_id
 from goose_queues.record import (
+    BatchProgress,
     BatchRole,
     Claim,
     Claimed,
     ClaimedJob,
     Completed,
     ErrorRecord,
+    JobRecord,
     NewBatch,
     NewJob,
     Outcome,
@@ -102,7 +104,28 @@ async def statuses(store: Store, jobs: Sequence[NewJob]) -> list[str | None]:
     return [None if record is None else record.status for record in records]
 
 
-async def note_of(store: Store, job: NewJob) -> str | None:
+async def record_of(store: Store, job: NewJob | ClaimedJob) -> JobRecord:
     record = await store.get(job.id)
-    assert record is not None
-    return record.note
+    assert record is not None, "it is not there"
+    return record
+
+
+async def note_of(store: Store, job: NewJob) -> str | None:
+    return (await record_of(store, job)).note
+
+
+async def progress_of(store: Store, batch: NewBatch) -> BatchProgress:
+    progress = await store.batch(batch.id)
+    assert progress is not None, "there is no such batch"
+    return progress
+
+
+async def counts_of(store: Store, batch: NewBatch) -> tuple[int, int, int, int, int]:
+    """Pending, processing, completed, failed, cancelled."""
+    it = await progress_of(store, batch)
+    assert it.pending + it.processing + it.completed + it.failed + it.cancelled == it.total
+    return it.pending, it.processing, it.completed, it.failed, it.cancelled
+
+
+async def settle_all(store: Store, claimed: Sequence[ClaimedJob], outcome: Outcome) -> None:
+    assert await store.settle([Settlement(job, outcome) for job in claimed]) == frozenset()

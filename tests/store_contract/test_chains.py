@@ -13,6 +13,7 @@ from store_contract.making import (
     ERROR,
     LEASE,
     MAX_DEATHS,
+    calls,
     claim,
     claim_one,
     complete_only,
@@ -21,6 +22,7 @@ from store_contract.making import (
     new_chain,
     new_job,
     note_of,
+    progress_of,
     settle,
     statuses,
 )
@@ -221,8 +223,8 @@ async def test_a_batch_with_a_failure_breaks_the_chain_at_once(store: Store) -> 
     progress = await store.batch(other.id)
     assert progress is not None
     assert (progress.cancelled, progress.finished_at is not None) == (2, True)
-    calls = (await claim(store, names=frozenset({"Call"}))).jobs
-    assert [job.id for job in calls] == [other.callbacks[1].id], "only finally_ of what was cancelled"
+    called = (await claim(store, names=frozenset({"Call"}))).jobs
+    assert [job.id for job in called] == [other.callbacks[1].id], "only finally_ of what was cancelled"
     await store.settle([Settlement(job, Completed()) for job in jobs[1:]])
     assert ids(await claim(store, names=frozenset({"Call"}))) == [batch.callbacks[1].id]
 
@@ -287,3 +289,76 @@ async def test_behind_a_broken_link_a_batch_without_members_only_ends(store: Sto
     await store.insert([first], batches=[empty])
     await settle(store, await claim_one(store), Failed(ERROR))
     assert ids(await claim(store, names=frozenset({"Call"}))) == [empty.callbacks[1].id]
+
+
+async def test_a_retry_brings_batches_without_members_back_to_their_turn(store: Store) -> None:
+    chain_id = new_id()
+    first, last = (new_job(chain_id=chain_id, position=place) for place in (0, 2))
+    _, empty = a_batch_link(chain_id, 1, 0)
+    await store.insert([first, last], batches=[empty])
+    await settle(store, await claim_one(store), Failed(ERROR))
+    assert await calls(store) == ["finally"]
+    await store.retry(first.id)
+    assert (await progress_of(store, empty)).finished_at is None
+    await complete_only(store, first)
+    assert await calls(store) == ["then"], "and finally_ not again"
+    assert (await progress_of(store, empty)).finished_at is not None
+    await complete_only(store, last)
+
+
+async def test_a_retry_leaves_batches_without_members_alone_that_another_end_had_cut_off(store: Store) -> None:
+    chain_id = new_id()
+    first, second = (new_job(chain_id=chain_id, position=place) for place in (0, 1))
+    _, empty = a_batch_link(chain_id, 2, 0)
+    await store.insert([first, second], batches=[empty])
+    await store.cancel(second.id, "not this one")
+    await settle(store, await claim_one(store), Failed(ERROR))
+    await store.retry(first.id)
+    assert (await progress_of(store, empty)).finished_at is not None
+    await store.retry(second.id)
+    assert (await progress_of(store, empty)).finished_at is None
+    await complete_only(store, first)
+    await complete_only(store, second)
+    assert await calls(store) == ["finally", "then"]
+
+
+async def test_a_retried_link_waits_for_all_before_it_not_only_for_its_neighbour(store: Store) -> None:
+    chain_id = new_id()
+    first, last = (new_job(chain_id=chain_id, position=place) for place in (0, 2))
+    _, empty = a_batch_link(chain_id, 1, 0)
+    await store.insert([first, last], batches=[empty])
+    await store.cancel(last.id, "a mistake")
+    await store.retry(last.id)
+    await complete_only(store, first)
+    await complete_only(store, last)
+
+
+async def test_a_link_behind_one_that_was_purged_runs_after_a_retry_and_in_its_turn(store: Store) -> None:
+    first, purged, last = new_chain(3)
+    purged = new_job(id=purged.id, queue="emails", chain_id=first.chain_id, position=1)
+    await store.insert([first, purged, last])
+    assert await store.purge("emails", 10) == 1
+    assert await statuses(store, [first, purged, last]) == ["pending", None, "cancelled"]
+    await store.retry(last.id)
+    await complete_only(store, first)
+    await complete_only(store, last)
+
+
+async def test_a_purged_link_breaks_its_chain(store: Store) -> None:
+    links = new_chain(3)
+    links[0] = new_job(id=links[0].id, queue="emails", chain_id=links[0].chain_id, position=0)
+    await store.insert(links)
+    assert await store.purge("emails", 10) == 1
+    assert await statuses(store, links) == [None, "cancelled", "cancelled"]
+    assert await note_of(store, links[1]) == f"Work {links[0].id}, before it in its chain, was cancelled"
+
+
+async def test_a_chain_purged_whole_leaves_nothing(store: Store) -> None:
+    chains = [new_chain(5) for _ in range(10)]
+    await store.insert([link for chain in chains for link in chain])
+    running = await claim_one(store)
+    assert await store.purge("default", 100) == 49
+    await settle(store, running, Completed())
+    assert (await claim(store)).jobs == ()
+    stats = (await store.stats())["default"]
+    assert (stats.pending, stats.scheduled, stats.completed, stats.cancelled) == (0, 0, 1, 0)

@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.errors import ForeignSession, StoreUnavailable, WouldDeadlock
+from goose_queues.record import Completed
 from goose_queues.store import Store
 from goose_sql import Database, unit_of
 from goose_sql.errors import WrongColour
-from store_contract.making import claim, ids, new_job
+from store_contract.making import calls, claim, ids, new_batch, new_job, settle_all
 from store_contract.places import Place
 from waiting import wait_until
 
@@ -69,6 +70,21 @@ async def test_a_joined_job_is_gone_with_the_rollback(store: Store, database: Da
             raise ZeroDivisionError
     assert await store.get(job.id) is None
     assert await store.stats() == {}
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["committed", "rolled back"])
+async def test_a_joined_batch_is_there_whole_or_not_at_all(store: Store, database: Database, commit: bool) -> None:
+    members, batch = new_batch(2, "then", "finally")
+    _, empty = new_batch(0, "then")
+    async with database.session() as session:
+        await order(session)
+        await store.insert(members, batches=[batch, empty], within=store.joinable())
+        assert await store.batch(batch.id) is None
+        await (session.commit() if commit else session.rollback())
+    assert [await store.batch(one.id) is not None for one in (batch, empty)] == [commit] * 2
+    assert await calls(store) == (["then"] if commit else [])
+    await settle_all(store, (await claim(store)).jobs, Completed())
+    assert await calls(store) == (["finally", "then"] if commit else [])
 
 
 async def test_a_savepoint_takes_its_jobs_with_it(store: Store, database: Database) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     bindparam,
     delete,
     func,
@@ -68,6 +67,10 @@ class _Batch:
     total: int
     chain_id: str | None
     position: int | None
+    is_over: bool
+    completed: int = 0
+    """Of members that have been pruned."""
+    failed: int = 0
 
 
 def ended(
@@ -137,14 +140,15 @@ class Advance:
             self.judge(batch, broken=bool(states - {COMPLETED}), failed=FAILED in states)
 
     def release(self, chain: str, position: int) -> None:
-        """The link before has completed: let this one begin. Batches without members are over at once, one by one."""
-        while not self._begin(chain, position):
-            empty = _empty_at(self.layout).rows(self.connection, {"of_chain": chain, "of_position": position})
-            for (batch_id,) in empty:
-                self._end(batch_id, 0)
-            if not empty:
-                return
-            position += 1
+        """All links before have completed: let the next one begin. Batches without members are over at once, one by one.
+
+        A place may be empty: what stood there has been purged.
+        """
+        place: int | None = position
+        while place is not None and not self._begin(chain, place):
+            for (batch_id,) in _empty_at(self.layout).rows(self.connection, {"of_chain": chain, "of_position": place}):
+                self._end(_Batch(batch_id, 0, chain, place, is_over=False))
+            place = self._next(chain, place + 1)
 
     def break_off(self, chain: str, position: int, what: str, state: str) -> set[str]:
         """A link has not completed: cancel all that waits behind it; return the batches that lose members by it."""
@@ -157,8 +161,7 @@ class Advance:
         for queue, _, number in behind:
             self.moves[queue, WAITING] -= number
             self.moves[queue, CANCELLED] += number
-        for (batch_id,) in _empty_behind(self.layout).rows(self.connection, place):
-            self._finish(batch_id)
+        for (batch_id,) in _breaking_empty(self.layout).rows(self.connection, {**place, "now": self.now}):
             self._call_back(batch_id, "finally")
         return {batch for _, batch, _ in behind if batch is not None}
 
@@ -175,8 +178,10 @@ class Advance:
             return
         if failed:
             self._call_back(batch_id, "catch")
+        if batch.is_over:
+            return
         over = not _unfinished(self.layout).rows(self.connection, {"of_batch": batch_id})
-        completed = over and self._end(batch_id, batch.total)
+        completed = over and self._end(batch)
         if batch.chain_id is None or batch.position is None:
             return
         if completed:
@@ -201,19 +206,26 @@ class Advance:
             self.queues.add(queue)
         return bool(waiting)
 
-    def _end(self, batch_id: str, total: int) -> bool:
+    def _next(self, chain: str, position: int) -> int | None:
+        """The first place from here on where something waits for its turn."""
+        place = {"of_chain": chain, "of_position": position}
+        found = _first_waiting(self.layout).rows(self.connection, place)
+        found += _first_empty(self.layout).rows(self.connection, place)
+        return min((at for (at,) in found), default=None)
+
+    def _end(self, batch: _Batch) -> bool:
         """No member is left to run; whether all have completed."""
-        completed = self._finish(batch_id) == total
+        completed = self._finish(batch) == batch.total
         if completed:
-            self._call_back(batch_id, "then")
-        self._call_back(batch_id, "finally")
+            self._call_back(batch.id, "then")
+        self._call_back(batch.id, "finally")
         return completed
 
-    def _finish(self, batch_id: str) -> int:
+    def _finish(self, batch: _Batch) -> int:
         """Keep the counts, so that the members may be pruned; how many have completed."""
-        tally = dict(_tally(self.layout).rows(self.connection, {"of_batch": batch_id}))
-        completed, failed = tally.get(COMPLETED, 0), tally.get(FAILED, 0)
-        values = {"of_batch": batch_id, "now": self.now, "all_completed": completed, "all_failed": failed}
+        tally = dict(_tally(self.layout).rows(self.connection, {"of_batch": batch.id}))
+        completed, failed = batch.completed + tally.get(COMPLETED, 0), batch.failed + tally.get(FAILED, 0)
+        values = {"of_batch": batch.id, "now": self.now, "all_completed": completed, "all_failed": failed}
         _finishing(self.layout).run(self.connection, values)
         return int(completed)
 
@@ -231,13 +243,17 @@ class Advance:
 
     def _batch(self, batch_id: str) -> _Batch | None:
         rows = _locked(self.layout).rows(self.connection, {"of_batch": batch_id})
-        return _Batch(*rows[0]) if rows else None
+        if not rows:
+            return None
+        identity, total, chain_id, position, finished_at, completed, failed = rows[0]
+        return _Batch(identity, total, chain_id, position, finished_at is not None, completed or 0, failed or 0)
 
 
 @lru_cache(maxsize=16)
 def _locked(layout: Layout) -> Statement:
     batches = layout.tables.batches
-    columns = (batches.c.id, batches.c.total, batches.c.chain_id, batches.c.position)
+    names = ("id", "total", "chain_id", "position", "finished_at", "completed", "failed")
+    columns = (batches.c[name] for name in names)
     return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")).with_for_update())
 
 
@@ -288,9 +304,16 @@ def _breaking(layout: Layout) -> Statement:
     )
 
 
-def _empty(layout: Layout) -> Select[tuple[str]]:
+@lru_cache(maxsize=16)
+def _first_waiting(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    where = _waiting(layout, jobs.c.position >= bindparam("of_position"))
+    return layout.prepare(select(jobs.c.position).where(*where).order_by(jobs.c.position).limit(_ONE))
+
+
+def _empty(layout: Layout) -> tuple[ColumnElement[bool], ...]:
     batches = layout.tables.batches
-    return select(batches.c.id).where(
+    return (
         batches.c.chain_id == bindparam("of_chain"),
         batches.c.total == literal_column("0"),
         batches.c.finished_at.is_(None),
@@ -298,13 +321,29 @@ def _empty(layout: Layout) -> Select[tuple[str]]:
 
 
 @lru_cache(maxsize=16)
-def _empty_at(layout: Layout) -> Statement:
-    return layout.prepare(_empty(layout).where(layout.tables.batches.c.position == bindparam("of_position")))
+def _first_empty(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    where = (*_empty(layout), batches.c.position >= bindparam("of_position"))
+    return layout.prepare(select(batches.c.position).where(*where).order_by(batches.c.position).limit(_ONE))
 
 
 @lru_cache(maxsize=16)
-def _empty_behind(layout: Layout) -> Statement:
-    return layout.prepare(_empty(layout).where(layout.tables.batches.c.position > bindparam("of_position")))
+def _empty_at(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    where = (*_empty(layout), batches.c.position == bindparam("of_position"))
+    return layout.prepare(select(batches.c.id).where(*where))
+
+
+@lru_cache(maxsize=16)
+def _breaking_empty(layout: Layout) -> Statement:
+    batches = layout.tables.batches
+    none: ColumnElement[int] = literal_column("0")
+    return layout.prepare(
+        update(batches)
+        .where(*_empty(layout), batches.c.position > bindparam("of_position"))
+        .values(finished_at=bindparam("now"), broken_at=bindparam("of_position"), completed=none, failed=none)
+        .returning(batches.c.id)
+    )
 
 
 @lru_cache(maxsize=16)

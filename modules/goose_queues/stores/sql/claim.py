@@ -18,7 +18,7 @@ from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import PROCESSING, READY, SCHEDULED, rowid, word
+from goose_queues.stores.sql.tables import NOT_DOOMED, PROCESSING, READY, SCHEDULED, rowid, word
 
 LONELY: Final = 2
 """A job with so many deaths is claimed alone: if it kills its worker again, no neighbour is hit."""
@@ -36,7 +36,7 @@ def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: C
     return Claimed(jobs, None if next_due is None else max(next_due - now, 0) / 1_000_000)
 
 
-def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> int | None:
+def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> float | None:
     """Make ready what has come due meanwhile; return when the next one of the queue is due."""
     due = next_scheduled(connection, layout, queue)
     if due is not None and due <= now:
@@ -150,7 +150,7 @@ def _taking(layout: Layout, names: int) -> Statement:
             lease_until=bindparam("lease_end"),
             started_at=bindparam("now"),
             # Calling on_failure for a job that has failed for good is no attempt.
-            attempts=literal_column("attempts + 1 - doomed"),
+            attempts=jobs.c.attempts + NOT_DOOMED,
         )
         .returning(*(jobs.c[name] for name in CLAIMED))
     )
@@ -164,7 +164,7 @@ def _giving_back(layout: Layout) -> Statement:
         .where(*held(layout))
         .values(
             state=word(READY),
-            attempts=literal_column("attempts - 1 + doomed"),
+            attempts=jobs.c.attempts - NOT_DOOMED,
             started_at=literal_column("CASE WHEN attempts > 1 THEN started_at END"),
             **NO_LEASE,
         )

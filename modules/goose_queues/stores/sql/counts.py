@@ -6,6 +6,7 @@ the counts wrong, and ``drift`` tells by how much without holding a writer up.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -23,7 +24,8 @@ _NONE: Final[ColumnElement[int]] = literal_column("0")
 
 def apply(connection: Connection, layout: Layout, moves: Moves) -> None:
     """Add what has moved to the counts."""
-    for (queue, state), jobs in sorted(moves.items()):
+    # By their text: a queue that a hand has written may be anything.
+    for (queue, state), jobs in sorted(moves.items(), key=str):
         row = {"queue": queue, "state": state, "jobs": jobs, "of_queue": queue, "of_state": state, "come": jobs}
         if jobs and not _add(layout).run(connection, row):
             _start(layout).run(connection, row)
@@ -35,9 +37,18 @@ def places(connection: Connection, layout: Layout) -> list[tuple[str, str]]:
 
 
 def drift(connection: Connection, layout: Layout) -> Moves:
-    """How far the counts are from the truth, seen in one statement and so in one snapshot."""
+    """How far the counts are from the truth, seen in one statement and so in one snapshot.
+
+    Counts that a hand has made neither numbers nor of a queue stay as they are.
+    """
     rows = _drift(layout).rows(connection, {})
-    return Counter({(str(queue), str(state)): int(jobs) for queue, state, jobs in rows})
+    return Counter(
+        {
+            (queue, state): int(jobs)
+            for queue, state, jobs in rows
+            if isinstance(queue, str) and isinstance(state, str) and math.isfinite(jobs)
+        }
+    )
 
 
 @lru_cache(maxsize=16)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, literal_column, or_, select, update
 
 from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
@@ -18,6 +18,9 @@ from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.rows import error_text
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import CANCELLED, FAILED, PROCESSING, READY, word
+
+_NEVER: Final[ColumnElement[int]] = literal_column(str(2**62), BigInteger)
+"""No lease ends so late, unless a hand has written it: text sorts above every number."""
 
 
 def extend(
@@ -65,7 +68,9 @@ def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_dea
 def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
     """What one expired job becomes: the parameters of its update."""
     job_id, name, queue, token, lease_until, deaths, blameless, doomed, unwanted, *membership = job
-    died = (deaths if isinstance(deaths, int) else 0) + (0 if blameless else 1)
+    # What counts is that they are too many: more would not fit into the column, where a hand has filled it.
+    before = min(deaths, 2 * max_deaths) if isinstance(deaths, int) else 0
+    died = before + (0 if blameless else 1)
     over = bool(doomed) and died >= 2 * max_deaths
     newly_doomed = not doomed and not blameless and not unwanted and died >= max_deaths
     error = ErrorRecord("WorkerDied", f"worker died {died} times", "") if newly_doomed else None
@@ -113,7 +118,7 @@ def _expired(layout: Layout) -> Statement:
         )
         .where(
             jobs.c.state == word(PROCESSING),
-            or_(jobs.c.lease_until <= bindparam("now"), jobs.c.lease_until.is_(None)),
+            or_(jobs.c.lease_until <= bindparam("now"), jobs.c.lease_until.is_(None), jobs.c.lease_until >= _NEVER),
         )
         .order_by(jobs.c.lease_until)
         .limit(bindparam("most"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.read import ready_queues
-from goose_queues.stores.sql.rows import RECORD, is_id, job_record
+from goose_queues.stores.sql.rows import RECORD, is_id, job_record, plain
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,
@@ -35,7 +36,7 @@ from goose_queues.stores.sql.tables import (
 )
 
 _LAST: Final = 2**62
-"""Where text stands that a hand has written into a number."""
+"""Where text stands that a hand has written into a number; no number of a key is beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
         InvalidFilter: The cursor is not one of a listing with this filter.
     """
     sections = _sections(wanted) if _can_match(wanted) else ()
-    name, after = _read_cursor(cursor, sections)
+    name, after = _read_cursor(cursor, wanted, sections)
     found: list[JobRecord] = []
     for place, section in enumerate(sections):
         if name is not None and section.name != name:
@@ -82,7 +83,7 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
         found += [job_record(row) for row in rows]
         if len(found) >= limit:
             more = len(rows) and (place + 1 < len(sections) or _is_more(connection, layout, section, wanted, rows[-1]))
-            return Page(tuple(found), _cursor(section, rows[-1]) if more else None)
+            return Page(tuple(found), _cursor(wanted, section, rows[-1]) if more else None)
     return Page(tuple(found), None)
 
 
@@ -175,23 +176,46 @@ def _ordered(key: Sequence[str], values: Sequence[Any]) -> Iterator[Any]:
     yield str(values[-1])
 
 
-def _cursor(section: Section, row: Sequence[Any]) -> str:
-    text = json.dumps([section.name, *_key(section, row)])
+def _cursor(wanted: JobFilter, section: Section, row: Sequence[Any]) -> str:
+    text = json.dumps([_print(wanted), section.name, *_key(section, row)])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str | None, sections: Sequence[Section]) -> tuple[str | None, list[Any] | None]:
+def _read_cursor(
+    cursor: str | None, wanted: JobFilter, sections: Sequence[Section]
+) -> tuple[str | None, list[Any] | None]:
     if cursor is None:
         return None, None
     try:
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        name, *key = json.loads(text)
+        print_of_filter, name, *key = json.loads(text)
         section = next(section for section in sections if section.name == name)
     except (ValueError, TypeError, AttributeError, StopIteration, RecursionError):
-        section, key = None, []
-    if section is None or len(key) != len(section.key) or not all(type(part) in {int, float, str} for part in key):
+        section, print_of_filter, key = None, None, []
+    if (
+        section is None
+        or print_of_filter != _print(wanted)
+        or len(key) != len(section.key)
+        or not all(map(_can_be_in_a_key, key))
+    ):
         raise InvalidFilter("cursor", cursor, "use the cursor of an earlier page with the same filter")
     return section.name, key
+
+
+def _print(wanted: JobFilter) -> int:
+    """Tells filters apart, so that a cursor is not taken for a place in another listing."""
+    return zlib.crc32(json.dumps(astuple(wanted)).encode())
+
+
+def _can_be_in_a_key(part: object) -> bool:
+    if isinstance(part, str):
+        return _can_be_stored(part)
+    return isinstance(part, int | float) and not isinstance(part, bool) and -_LAST <= part <= _LAST
+
+
+def _can_be_stored(text: str) -> bool:
+    """Whether any database takes it, be it only to look for it."""
+    return plain(text) == text
 
 
 @lru_cache(maxsize=512)
@@ -228,5 +252,7 @@ def _in_states(layout: Layout, section: Section) -> ColumnElement[bool]:
 
 
 def _can_match(wanted: JobFilter) -> bool:
-    """An id that is none matches nothing."""
-    return all(is_id(text) for text in (wanted.chain_id, wanted.batch_id) if text is not None)
+    """An id that is none matches nothing, nor does text that cannot be stored."""
+    texts = (wanted.queue, wanted.name, wanted.chain_id, wanted.batch_id)
+    ids = (wanted.chain_id, wanted.batch_id)
+    return all(map(_can_be_stored, filter(None, texts))) and all(is_id(text) for text in ids if text is not None)

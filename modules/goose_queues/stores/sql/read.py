@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,13 +46,11 @@ def batch(connection: Connection, layout: Layout, batch_id: str) -> BatchProgres
     if not rows:
         return None
     total, created_at, finished_at, completed, failed = rows[0]
-    if finished_at is not None:
-        # Its members may have been pruned.
-        found = {COMPLETED: completed or 0, FAILED: failed or 0}
-    else:
-        found = dict(_members(layout).rows(connection, {"of_batch": batch_id}))
-    pending = sum(found.get(state, 0) for state in (READY, SCHEDULED, WAITING))
-    processing, completed, failed = (found.get(state, 0) for state in (PROCESSING, COMPLETED, FAILED))
+    found = Counter({COMPLETED: completed or 0, FAILED: failed or 0})
+    if finished_at is None:
+        found.update(dict(_members(layout).rows(connection, {"of_batch": batch_id})))
+    pending = sum(found[state] for state in (READY, SCHEDULED, WAITING))
+    processing, completed, failed = (found[state] for state in (PROCESSING, COMPLETED, FAILED))
     return BatchProgress(
         id=batch_id,
         total=total,
@@ -70,7 +68,7 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
     """Counts of every queue that has a row."""
     resting: dict[str, dict[str, int]] = defaultdict(dict)
     for queue, state, jobs in _at_rest(layout).rows(connection, {}):
-        resting[queue][state] = jobs
+        resting[queue][state] = jobs if isinstance(jobs, int) else 0
     moving: dict[str, _Moving] = defaultdict(_Moving)
     for queue in ready_queues(connection, layout):
         moving[queue] = _ready(connection, layout, queue)
@@ -81,9 +79,11 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
         moving[queue].late = late
         moving[queue].see(oldest)
     paused = set(paused_queues(connection, layout))
+    # By their text: a queue that a hand has written may be anything.
+    found = {str(queue): queue for queue in {*moving, *resting, *paused}}
     return {
-        queue: _shown(moving[queue], resting.get(queue, {}), paused=queue in paused)
-        for queue in sorted({*moving, *resting, *paused}, key=str)
+        name: _shown(moving[queue], resting.get(queue, {}), paused=queue in paused)
+        for name, queue in sorted(found.items())
     }
 
 
@@ -91,15 +91,16 @@ def ready_queues(connection: Connection, layout: Layout) -> list[str]:
     """Every queue that has something to claim, found by leaping from queue to queue in the index."""
     queues: list[str] = []
     rows = _first_queue(layout).rows(connection, {})
-    while rows:
+    # What is no text would not be found again, or again and again.
+    while rows and isinstance(rows[0][0], str):
         queues.append(rows[0][0])
         rows = _next_queue(layout).rows(connection, {"after": queues[-1]})
     return queues
 
 
-def soonest(connection: Connection, layout: Layout) -> dict[str, int]:
+def soonest(connection: Connection, layout: Layout) -> dict[str, float]:
     """When the earliest job of each queue that is not due yet will be."""
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
     for (queue,) in _scheduled_queues(layout).rows(connection, {}):
         due = next_scheduled(connection, layout, queue)
         if due is not None:
@@ -107,10 +108,14 @@ def soonest(connection: Connection, layout: Layout) -> dict[str, int]:
     return found
 
 
-def next_scheduled(connection: Connection, layout: Layout, queue: str) -> int | None:
-    """When the earliest job of a queue that is not due yet will be; text that a hand wrote there sorts last."""
+def next_scheduled(connection: Connection, layout: Layout, queue: str) -> float | None:
+    """When the earliest job of a queue that is not due yet will be.
+
+    Of what a hand wrote there, text sorts last, and an infinite number is no integer.
+    """
     rows = _next_scheduled(layout).rows(connection, {"of_queue": queue})
-    return int(rows[0][0]) if rows and isinstance(rows[0][0], int | float) else None
+    due: object = rows[0][0] if rows else None
+    return due if isinstance(due, int | float) else None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, get_args
 
-from goose_queues.record import ClaimedJob, ErrorRecord, JobRecord, Status
+from goose_queues.record import BatchRole, ClaimedJob, ErrorRecord, JobRecord, Status
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
 
@@ -64,6 +64,29 @@ RECORD: Final = (
     "batch_role",
 )
 """Columns that ``job_record`` reads, in its order."""
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "priority": (int,),
+    "due_at": (int,),
+    "attempts": (int,),
+    "failures": (int,),
+    "deaths": (int,),
+    "max_retries": (int,),
+    "created_at": (int,),
+    "timeout": (type(None), int, float),
+    "payload": (str,),
+    "meta": (type(None), str),
+    "chain_id": (type(None), str),
+    "position": (type(None), int),
+    "batch_id": (type(None), str),
+    "id": (str,),
+}
+"""What a claimed row may hold; SQLite takes anything in any column."""
+
+_SOUND: Final[dict[type, Any]] = {int: 0, str: "{}"}
+"""What stands where a row holds something else."""
+
+_ROLES: Final[dict[object, BatchRole]] = {role: role for role in get_args(BatchRole)}
 
 _STATUS: Final[dict[str, Status]] = {
     **{status: status for status in get_args(Status)},
@@ -120,6 +143,11 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         and type(created_at) is int
         and (timeout is None or type(timeout) is float or type(timeout) is int)
         and type(payload) is str
+        and (meta is None or type(meta) is str)
+        and (chain_id is None or type(chain_id) is str)
+        and (position is None or type(position) is int)
+        and (batch_id is None or type(batch_id) is str)
+        and type(identity) is str
     ):
         return _corrupt(row, token)
     return ClaimedJob(
@@ -139,7 +167,7 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
         chain_id,
         position,
         batch_id,
-        batch_role,
+        _ROLES.get(batch_role),
         error_record(error) if doomed else None,
     )
 
@@ -147,32 +175,28 @@ def claimed_job(row: Sequence[Any], token: str) -> ClaimedJob:
 def _corrupt(row: Sequence[Any], token: str) -> ClaimedJob:
     """A job that can only fail, made of whatever of the row is sound."""
     values: dict[str, Any] = dict(zip(CLAIMED, row, strict=True))
-    whole = ("priority", "due_at", "attempts", "failures", "deaths", "max_retries", "created_at")
-    wrong = [name for name in whole if type(values[name]) is not int]
-    if type(values["timeout"]) not in {int, float, type(None)}:
-        wrong.append("timeout")
-    if type(values["payload"]) is not str:
-        wrong.append("payload")
-    numbers = {name: values[name] if type(values[name]) is int else 0 for name in whole}
+    wrong = [name for name, kinds in _KINDS.items() if type(values[name]) not in kinds]
+    sound: dict[str, Any] = values | {name: _SOUND.get(_KINDS[name][0]) for name in wrong}
     return ClaimedJob(
+        # Whatever it is: by this the row is found again.
         id=values["id"],
         name=values["name"],
         queue=values["queue"],
-        payload=values["payload"] if type(values["payload"]) is str else "{}",
-        meta=values["meta"],
-        priority=numbers["priority"],
-        attempt=numbers["attempts"],
-        failures=numbers["failures"],
-        deaths=numbers["deaths"],
-        max_retries=numbers["max_retries"],
-        timeout=None,
-        dispatched_at=shown(numbers["created_at"]),
+        payload=sound["payload"],
+        meta=sound["meta"],
+        priority=sound["priority"],
+        attempt=sound["attempts"],
+        failures=sound["failures"],
+        deaths=sound["deaths"],
+        max_retries=sound["max_retries"],
+        timeout=sound["timeout"],
+        dispatched_at=shown(sound["created_at"]),
         token=token,
-        chain_id=values["chain_id"],
-        position=values["position"],
-        batch_id=values["batch_id"],
-        batch_role=values["batch_role"],
-        failed_with=ErrorRecord("CorruptRow", f"corrupt row: {wrong[0]} is {_brief(values[wrong[0]])}", ""),
+        chain_id=sound["chain_id"],
+        position=sound["position"],
+        batch_id=sound["batch_id"],
+        batch_role=_ROLES.get(values["batch_role"]),
+        failed_with=_corruption(wrong[0], values[wrong[0]]),
     )
 
 
@@ -182,34 +206,36 @@ def job_record(row: Sequence[Any]) -> JobRecord:
     status = _STATUS.get(values["state"])
     error = None if values["error"] is None else error_record(values["error"])
     if status is None:
-        status = "failed"
-        error = ErrorRecord("CorruptRow", f"corrupt row: state is {_brief(values['state'])}", "")
+        status, error = "failed", _corruption("state", values["state"])
+    elif status == "pending" and type(values["due_at"]) is not int:
+        # A claim will say so as well, unless the time never comes.
+        status, error = "failed", _corruption("due_at", values["due_at"])
     return JobRecord(
-        id=values["id"],
-        name=values["name"],
-        queue=values["queue"],
+        id=_text(values["id"]),
+        name=_text(values["name"]),
+        queue=_text(values["queue"]),
         status=status,
-        priority=values["priority"],
-        attempts=values["attempts"],
-        failures=values["failures"],
-        deaths=values["deaths"],
-        max_retries=values["max_retries"],
-        timeout=values["timeout"],
+        priority=_whole(values["priority"]),
+        attempts=_whole(values["attempts"]),
+        failures=_whole(values["failures"]),
+        deaths=_whole(values["deaths"]),
+        max_retries=_whole(values["max_retries"]),
+        timeout=values["timeout"] if isinstance(values["timeout"], int | float) else None,
         created_at=shown(values["created_at"]),
         available_at=shown(values["due_at"]),
         started_at=shown_or_none(values["started_at"]),
         finished_at=shown_or_none(values["finished_at"]),
         error=error,
-        result=values["result"],
-        payload=values["payload"],
-        meta=values["meta"],
-        note=values["note"],
-        progress=values["progress"],
+        result=_text_or_none(values["result"]),
+        payload=_text(values["payload"]),
+        meta=_text_or_none(values["meta"]),
+        note=_text_or_none(values["note"]),
+        progress=_text_or_none(values["progress"]),
         cancel_requested=bool(values["cancel_requested"]),
-        chain_id=values["chain_id"],
-        position=values["position"],
-        batch_id=values["batch_id"],
-        batch_role=values["batch_role"],
+        chain_id=_text_or_none(values["chain_id"]),
+        position=None if values["position"] is None else _whole(values["position"]),
+        batch_id=_text_or_none(values["batch_id"]),
+        batch_role=_ROLES.get(values["batch_role"]),
     )
 
 
@@ -224,7 +250,23 @@ def error_record(text: object) -> ErrorRecord:
         fields = json.loads(str(text))
         return ErrorRecord(str(fields["type"]), str(fields["message"]), str(fields["traceback"]))
     except (ValueError, TypeError, KeyError, RecursionError):
-        return ErrorRecord("CorruptRow", f"corrupt row: error is {_brief(text)}", "")
+        return _corruption("error", text)
+
+
+def _corruption(column: str, value: object) -> ErrorRecord:
+    return ErrorRecord("CorruptRow", f"corrupt row: {column} is {_brief(value)}", "")
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _brief(value)
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def plain(text: str | None) -> str | None:

@@ -17,7 +17,7 @@ from goose_queues.stores.sql.fence import NO_LEASE, held, holders
 from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.rows import error_text, plain
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, READY, SCHEDULED
+from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, NOT_DOOMED, READY, SCHEDULED
 
 _Row: TypeAlias = dict[str, Any]
 
@@ -49,7 +49,8 @@ def settle(connection: Connection, layout: Layout, now: int, settlements: Sequen
         if "due" not in row:
             finished.rows.append(row)
         elif (reason := _unwanted(connection, layout, row)) is not None:
-            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, note=reason))
+            failed, error = row["failed"], row["new_error"]
+            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, failed=failed, error=error, note=reason))
         else:
             again.rows.append(row)
     ended_rows = _write(connection, layout, finished)
@@ -181,7 +182,7 @@ def _finishing(layout: Layout) -> Statement:
             state=bindparam("new_state"),
             finished_at=bindparam("now"),
             # The failure of a doomed job was counted when it was doomed: as a death.
-            failures=jobs.c.failures + bindparam("failed") * (literal_column("1") - jobs.c.doomed),
+            failures=jobs.c.failures + bindparam("failed") * NOT_DOOMED,
             error=func.coalesce(bindparam("new_error"), jobs.c.error),
             result=bindparam("new_result"),
             note=bindparam("new_note"),
@@ -199,8 +200,8 @@ def _returning(layout: Layout) -> Statement:
         .values(
             state=bindparam("new_state"),
             due_at=func.coalesce(bindparam("due"), jobs.c.due_at),
-            attempts=jobs.c.attempts - bindparam("refunded") * (literal_column("1") - jobs.c.doomed),
-            failures=jobs.c.failures + bindparam("failed") * (literal_column("1") - jobs.c.doomed),
+            attempts=jobs.c.attempts - bindparam("refunded") * NOT_DOOMED,
+            failures=jobs.c.failures + bindparam("failed") * NOT_DOOMED,
             error=func.coalesce(bindparam("new_error"), jobs.c.error),
             note=func.coalesce(bindparam("new_note"), jobs.c.note),
             **NO_LEASE,

@@ -87,11 +87,11 @@ def retry(connection: Connection, layout: Layout, now: int, job_id: str) -> froz
     if job.state not in {FAILED, CANCELLED}:
         raise JobConflict(job.id, status(job.state), "only a failed or cancelled job can be retried")
     new_state = _place_in_chain(connection, layout, job)
+    if job.batch_role == MEMBER:
+        _reopening(layout).run(connection, {"of_batch": job.batch_id})
     _retrying(layout).run(connection, {"of_id": job.id, "of_state": job.state, "now": now, "new_state": new_state})
     _count(connection, layout, job, new_state)
-    batches = {job.batch_id} if job.batch_role == MEMBER else set()
-    for batch_id in sorted(filter(None, batches | _revive_followers(connection, layout, job))):
-        _reopening(layout).run(connection, {"of_batch": batch_id})
+    _revive_followers(connection, layout, job)
     return frozenset({job.queue}) if new_state == READY else frozenset()
 
 
@@ -109,14 +109,14 @@ def _find(connection: Connection, layout: Layout, job_id: str) -> _Job:
 
 
 def _place_in_chain(connection: Connection, layout: Layout, job: _Job) -> str:
-    """Ready, or waiting for the link before.
+    """Ready, or waiting for a link before.
 
     Raises:
-        JobConflict: That one has not completed, and is over.
+        JobConflict: One has not completed, and is over.
     """
     if job.chain_id is None or not job.position:
         return READY
-    before = _link_before(layout).rows(connection, {"of_chain": job.chain_id, "of_position": job.position - 1})
+    before = _link_before(layout).rows(connection, {"of_chain": job.chain_id, "of_position": job.position})
     if not before:
         return READY
     first, state = before[0]
@@ -126,20 +126,23 @@ def _place_in_chain(connection: Connection, layout: Layout, job: _Job) -> str:
     return WAITING
 
 
-def _revive_followers(connection: Connection, layout: Layout, job: _Job) -> set[str | None]:
-    """Let those wait again that this link's end had cancelled; return the batches that get members back."""
+def _revive_followers(connection: Connection, layout: Layout, job: _Job) -> None:
+    """Let those wait again that this link's end had cancelled; their batches are not over any more."""
     if job.chain_id is None or type(job.position) is not int:
-        return set()
+        return
     place = {"of_chain": job.chain_id, "of_position": job.position}
+    _reviving_empty(layout).run(connection, place)
     found: Sequence[Any] = _broken(layout).rows(connection, place)
-    if found:
-        _reviving(layout).run(connection, place)
+    if not found:
+        return
+    for batch_id in sorted({batch_id for _, batch_id, _ in found if batch_id is not None}):
+        _reopening(layout).run(connection, {"of_batch": batch_id})
+    _reviving(layout).run(connection, place)
     moves: counts.Moves = Counter()
     for queue, _, number in found:
         moves[queue, CANCELLED] -= number
         moves[queue, WAITING] += number
     counts.apply(connection, layout, moves)
-    return {batch_id for _, batch_id, _ in found}
 
 
 def _count(connection: Connection, layout: Layout, job: _Job, new_state: str) -> None:
@@ -218,11 +221,11 @@ def _link_before(layout: Layout) -> Statement:
         select(jobs.c.id, jobs.c.state)
         .where(
             jobs.c.chain_id == bindparam("of_chain"),
-            jobs.c.position == bindparam("of_position"),
+            jobs.c.position < bindparam("of_position"),
             jobs.c.state != word(COMPLETED),
         )
         # What is over comes first: it decides.
-        .order_by(jobs.c.finished_at.is_(None), jobs.c.id)
+        .order_by(jobs.c.finished_at.is_(None), jobs.c.position, jobs.c.id)
         .limit(literal_column("1"))
     )
 
@@ -248,12 +251,40 @@ def _reviving(layout: Layout) -> Statement:
 
 
 @lru_cache(maxsize=16)
-def _reopening(layout: Layout) -> Statement:
+def _reviving_empty(layout: Layout) -> Statement:
     batches = layout.tables.batches
     return layout.prepare(
         update(batches)
-        .where(batches.c.id == bindparam("of_batch"))
-        .values(finished_at=null(), completed=null(), failed=null())
+        .where(batches.c.chain_id == bindparam("of_chain"), batches.c.broken_at == bindparam("of_position"))
+        .values(finished_at=null(), broken_at=null(), completed=null(), failed=null())
+    )
+
+
+@lru_cache(maxsize=16)
+def _reopening(layout: Layout) -> Statement:
+    """What stays of the counts are members that have been pruned: the others are counted again at the end."""
+    batches = layout.tables.batches
+    return layout.prepare(
+        update(batches)
+        .where(batches.c.id == bindparam("of_batch"), batches.c.finished_at.is_not(None))
+        .values(
+            finished_at=null(),
+            completed=batches.c.completed - _members_in(layout, COMPLETED),
+            failed=batches.c.failed - _members_in(layout, FAILED),
+        )
+    )
+
+
+def _members_in(layout: Layout, state: str) -> ColumnElement[int]:
+    member = layout.tables.jobs.alias("member")
+    return (
+        select(func.count(literal_column("*")))
+        .where(
+            member.c.batch_role == word(MEMBER),
+            member.c.batch_id == bindparam("of_batch"),
+            member.c.state == word(state),
+        )
+        .scalar_subquery()
     )
 
 

@@ -35,6 +35,7 @@ from goose_queues.record import (
     Rescued,
     Settlement,
 )
+from goose_queues.redact import one_line
 from goose_queues.stores.sql import counts, migrate, pause, steer
 from goose_queues.stores.sql.claim import claim_on_sqlite
 from goose_queues.stores.sql.insert import insert
@@ -48,6 +49,7 @@ from goose_queues.stores.sql.read import batch, get, stats
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
+from goose_queues.stores.sql.unreadable import read, write
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
@@ -173,7 +175,7 @@ class SqlStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
         with self._faults():
-            return await self._database.write(lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
+            return await write(self._database, lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
 
     def extend(
         self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
@@ -193,32 +195,34 @@ class SqlStore:
         if not settlements:
             return frozenset()
         with self._faults():
-            settled = await self._database.write(lambda it: settle(it, self._layout, self._now(), settlements))
+            settled = await write(self._database, lambda it: settle(it, self._layout, self._now(), settlements))
         self._wakeup.tell(settled.queues)
         return settled.lost
 
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs of dead workers back."""
         with self._faults():
-            rescued = await self._database.write(lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
+            rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
         self._wakeup.tell(rescued.queues)
         return rescued
 
     async def progress(self, job_id: str, token: str, progress: str) -> bool:
         """Keep what a running attempt tells of itself."""
         with self._faults():
-            return await self._database.write(lambda it: steer.note_progress(it, self._layout, job_id, token, progress))
+            return await write(
+                self._database, lambda it: steer.note_progress(it, self._layout, job_id, token, progress)
+            )
 
     async def prune(self, retention: float, limit: int, cursor: str | None = None) -> Pruned:
         """Delete a chunk of old jobs; with the last one, old batches too, and look whether the counts are still right."""
         with self._faults():
             now = self._now()
-            chunk = await self._database.read(lambda it: find_old(it, self._layout, now, retention, limit, cursor))
+            chunk = await read(self._database, lambda it: find_old(it, self._layout, now, retention, limit, cursor))
             deleted = 0
             if chunk.ids:
-                deleted = await self._database.write(lambda it: prune(it, self._layout, now, retention, chunk))
+                deleted = await write(self._database, lambda it: prune(it, self._layout, now, retention, chunk))
             if chunk.cursor is None:
-                await self._database.write(lambda it: prune_batches(it, self._layout, now, retention, limit))
+                await write(self._database, lambda it: prune_batches(it, self._layout, now, retention, limit))
                 await self._correct_counts()
         return Pruned(deleted, chunk.cursor)
 
@@ -229,7 +233,7 @@ class SqlStore:
     async def cancel_requests(self) -> Sequence[CancelRequest]:
         """What was asked of the workers."""
         with self._faults():
-            return await self._database.read(lambda it: steer.cancel_requests(it, self._layout))
+            return await read(self._database, lambda it: steer.cancel_requests(it, self._layout))
 
     async def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job back."""
@@ -238,40 +242,40 @@ class SqlStore:
     async def pause(self, queue: str) -> None:
         """Let no claim take anything from a queue."""
         with self._faults():
-            await self._database.write(lambda it: pause.pause(it, self._layout, self._now(), queue))
+            await write(self._database, lambda it: pause.pause(it, self._layout, self._now(), queue))
 
     async def resume(self, queue: str) -> None:
         """The end of ``pause``."""
         with self._faults():
-            await self._database.write(lambda it: pause.resume(it, self._layout, queue))
+            await write(self._database, lambda it: pause.resume(it, self._layout, queue))
         self._wakeup.tell(frozenset({queue}))
 
     async def purge(self, queue: str, limit: int) -> int:
         """Delete what is pending in a queue."""
         with self._faults():
-            deleted, queues = await self._database.write(lambda it: purge(it, self._layout, self._now(), queue, limit))
+            deleted, queues = await write(self._database, lambda it: purge(it, self._layout, self._now(), queue, limit))
         self._wakeup.tell(queues)
         return deleted
 
     async def get(self, job_id: str) -> JobRecord | None:
         """One job, whole."""
         with self._faults():
-            return await self._database.read(lambda it: get(it, self._layout, job_id))
+            return await read(self._database, lambda it: get(it, self._layout, job_id))
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts of every queue."""
         with self._faults():
-            return await self._database.read(lambda it: stats(it, self._layout, self._now()))
+            return await read(self._database, lambda it: stats(it, self._layout, self._now()))
 
     async def jobs(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
         """A page of a listing."""
         with self._faults():
-            return await self._database.read(lambda it: page(it, self._layout, wanted, limit, cursor))
+            return await read(self._database, lambda it: page(it, self._layout, wanted, limit, cursor))
 
     async def batch(self, batch_id: str) -> BatchProgress | None:
         """How far a batch is."""
         with self._faults():
-            return await self._database.read(lambda it: batch(it, self._layout, batch_id))
+            return await read(self._database, lambda it: batch(it, self._layout, batch_id))
 
     def _now(self) -> int:
         """The time of a statement, taken while its transaction is open: SQLite's clock is this machine's."""
@@ -286,24 +290,25 @@ class SqlStore:
     async def _write_and_tell(self, operation: Callable[[Connection], frozenset[str]]) -> None:
         """Run a transaction, and tell the workers of the queues that have something to claim by it."""
         with self._faults():
-            queues = await self._database.write(operation)
+            queues = await write(self._database, operation)
         self._wakeup.tell(queues)
 
     async def _check_layout(self) -> None:
-        found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+        found = await read(self._database, lambda it: version_of(it, self._layout.tables))
         if self._auto_migrate and (found is None or not found.is_current):
             await migrate.upgrade(self._database, self._layout.tables)
-            found = await self._database.read(lambda it: version_of(it, self._layout.tables))
+            found = await read(self._database, lambda it: version_of(it, self._layout.tables))
         if found is None:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
             raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
 
     async def _correct_counts(self) -> None:
-        drift = await self._database.read(lambda it: counts.drift(it, self._layout))
+        drift = await read(self._database, lambda it: counts.drift(it, self._layout))
         if drift:
-            log.warning("The jobs table was changed from outside: counts corrected", extra={"moves": dict(drift)})
-            await self._database.write(lambda it: counts.apply(it, self._layout, drift))
+            moves = {one_line(f"{queue} {state}"): jobs for (queue, state), jobs in drift.items()}
+            log.warning("The jobs table was changed from outside: counts corrected", extra={"moves": moves})
+            await write(self._database, lambda it: counts.apply(it, self._layout, drift))
 
     def _refuse_own_lock(self) -> None:
         if any(unit.is_on(self._database) and unit.holds_write_lock for unit in open_units()):
@@ -319,7 +324,7 @@ class SqlStore:
         except DatabaseClosed as error:
             raise StoreUnavailable(self._database.url, "it is not open.") from error
         except (sqlite3.OperationalError, OperationalError) as error:
-            raise StoreUnavailable(self._database.url, f"{error}.") from error
+            raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
 
 
 def _dialect(database: Database) -> Dialect:

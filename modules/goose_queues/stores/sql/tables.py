@@ -81,6 +81,10 @@ def word(state: str) -> ColumnElement[str]:
     return literal_column(f"'{state}'", String)
 
 
+NOT_DOOMED: Final[ColumnElement[int]] = literal_column("CASE WHEN doomed = 0 THEN 1 ELSE 0 END", Integer)
+"""1 for a job whose attempts and failures are counted; a number by the row's own column would be what a hand made it."""
+
+
 def rowid(table: str) -> ColumnElement[int]:
     """SQLite's own key of a row of a table or alias: the shortest way from an index to it; good within one statement."""
     return literal_column(f"{table}.rowid", BigInteger)
@@ -151,9 +155,12 @@ def _batches(prefix: str, schema: str | None, metadata: MetaData) -> Table:
         # Set where the batch is a link of a chain.
         Column("chain_id", String(36)),
         Column("position", Integer),
+        # As a job's; only where it has no members, which keep their own.
+        Column("broken_at", Integer),
         Column("created_at", BigInteger, nullable=False),
         # Written when no member is left to run, so that the members may be pruned; empty again after a retry.
         Column("finished_at", BigInteger),
+        # Of all members once it is finished; after a retry, of those that have been pruned by then.
         Column("completed", Integer),
         Column("failed", Integer),
         schema=schema,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from goose_queues.stores.sql.read import ready_queues, soonest
 from goose_queues.stores.sql.statement import Layout
+from goose_queues.stores.sql.unreadable import read
 from goose_sql import Database
 from goose_sql.errors import DatabaseClosed
 
@@ -41,7 +42,7 @@ class Wakeup:
         self._listeners: dict[object, Listener] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._soonest: Mapping[str, int] = {}
+        self._soonest: Mapping[str, float] = {}
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` from now on; return what ends that."""
@@ -92,7 +93,7 @@ class Wakeup:
                     now = counter()
                     quiet = quiet + pause if now == seen else 0.0
                     if now != seen and self._listeners:
-                        self.tell(await self._database.read(self._news))
+                        self.tell(await read(self._database, self._news))
                     seen = now
                 except DatabaseClosed:
                     return

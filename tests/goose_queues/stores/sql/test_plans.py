@@ -27,6 +27,7 @@ ACCEPTED = (
     "SEARCH ",
     "LIST SUBQUERY",
     "CORRELATED ",
+    "SCALAR SUBQUERY",
     "SCAN goose_counts",
     # Its first row.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_ready",

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("chain_id", sa.String(36)),
         sa.Column("position", sa.Integer()),
+        sa.Column("broken_at", sa.Integer()),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger()),
         sa.Column("completed", sa.Integer()),
