@@ -89,18 +89,26 @@ class Heartbeat:
         self.cut_off = False
 
     def hold(self, claimed: ClaimedJob, control: RunControl, since: float) -> None:
-        """Extend this job's lease from now on; ``since`` is when its claim was begun."""
-        self._held[claimed.id] = Held(claimed.token, control, since)
+        """Extend this job's lease from now on; ``since`` is when its claim was begun.
 
-    def finished(self, job_id: str) -> None:
+        An attempt of it that still runs here has lost its own: it was away for too long.
+        """
+        before = self._held.get(claimed.id)
+        self._held[claimed.id] = Held(claimed.token, control, since)
+        if before is not None and before.running and not before.given_up:
+            self._give_up(claimed.id, before, "its lease was lost: it has been claimed again")
+
+    def finished(self, claimed: ClaimedJob) -> None:
         """The job has its outcome; its lease is extended until that is written."""
-        held = self._held.get(job_id)
-        if held is not None:
+        held = self._held.get(claimed.id)
+        if held is not None and held.token == claimed.token:
             held.running = False
 
-    def let_go(self, job_id: str) -> None:
+    def let_go(self, claimed: ClaimedJob) -> None:
         """Extend this job's lease no more."""
-        self._held.pop(job_id, None)
+        held = self._held.get(claimed.id)
+        if held is not None and held.token == claimed.token:
+            del self._held[claimed.id]
 
     def cancel(self, requests: Iterable[CancelRequest]) -> None:
         """End those jobs of this process that somebody has asked to end."""

@@ -20,13 +20,24 @@ from goose_queues.backoff import SHORTEST
 from goose_queues.config import Settings
 from goose_queues.context import JobContext, Reports, job_facts
 from goose_queues.control import RunControl, Stopped
-from goose_queues.errors import HandlerExited, HookFailed, PayloadMismatch, WorkerDied
+from goose_queues.errors import HandlerExited, HookFailed, JobFailed, PayloadMismatch, WorkerDied
 from goose_queues.failure import record_error, say
 from goose_queues.job import Job
 from goose_queues.middleware import fold
 from goose_queues.pausing import reached
 from goose_queues.prepared import Prepared, PreparedJob
-from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Snoozed
+from goose_queues.record import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Doomed,
+    ErrorRecord,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Snoozed,
+)
 from goose_queues.redact import one_line
 from goose_queues.registry import Registry
 from goose_queues.signals import CancelSignal, RetrySignal, SnoozeSignal
@@ -92,8 +103,7 @@ class Runner:
             return Failed(claimed.failed_with or record_error(error))
         attempt = Attempt(claimed, self._prepared.jobs[cls], job, control)
         if claimed.failed_with is not None:
-            note = await self._tell_failure(attempt, WorkerDied(claimed.failed_with.message))
-            return Failed(claimed.failed_with, note)
+            return await self._told(attempt, claimed.failed_with, _failure_of(claimed, claimed.failed_with))
         try:
             value = await self._in_scope(attempt, self._handle)
         except BaseException as error:
@@ -169,18 +179,23 @@ class Runner:
         value = call.result()
         return await value if isawaitable(value) else value
 
-    async def _tell_failure(self, attempt: Attempt, error: Exception) -> str | None:
-        """Call ``on_failure``; a note where that failed itself, which changes nothing."""
+    async def _told(self, attempt: Attempt, record: ErrorRecord, error: Exception) -> Failed | Doomed | Released:
+        """Call ``on_failure`` of a job that has failed for good; with a note where that failed itself, which changes nothing.
+
+        Where the process stops meanwhile, it is to be called again.
+        """
         if not attempt.prepared.on_failure:
-            return None
+            return Failed(record)
         try:
             await self._in_scope(attempt, partial(self._on_failure, error))
         except BaseException as failure:
             if _is_end_of_task(failure):
                 raise
+            if isinstance(failure, Stopped) and failure.reason == "interrupted":
+                return Doomed(record) if attempt.claimed.failed_with is None else Released()
             self._log(logging.ERROR, "on_failure() of %s raised %s", attempt.claimed, one_line(say(failure)))
-            return one_line(f"on_failure() raised {say(failure)}")
-        return None
+            return Failed(record, one_line(f"on_failure() raised {say(failure)}"))
+        return Failed(record)
 
     async def _on_failure(self, error: Exception, attempt: Attempt, ctx: JobContext, scope: Scope) -> object:
         del scope
@@ -211,7 +226,7 @@ class Runner:
             case _:
                 return await self._failed(attempt, error)
 
-    async def _failed(self, attempt: Attempt, error: BaseException) -> Retry | Failed:
+    async def _failed(self, attempt: Attempt, error: BaseException) -> Retry | Failed | Doomed | Released:
         claimed, shown = attempt.claimed, error if isinstance(error, Exception) else HandlerExited(error)
         if claimed.failures < claimed.max_retries:
             try:
@@ -223,7 +238,7 @@ class Runner:
                 self._log(logging.WARNING, "%s failed, next attempt in %.1f s: %s", claimed, retry.delay, _line(error))
                 return retry
         self._log(logging.ERROR, "%s failed for good: %s", claimed, _line(error))
-        return Failed(record_error(error), await self._tell_failure(attempt, shown))
+        return await self._told(attempt, record_error(error), shown)
 
     def _retry(self, attempt: Attempt, error: BaseException, shown: Exception) -> Retry | None:
         prepared, failures = attempt.prepared, attempt.claimed.failures + 1
@@ -247,6 +262,13 @@ class Runner:
 
 
 _DONE: Final = Completed()
+
+
+def _failure_of(claimed: ClaimedJob, record: ErrorRecord) -> Exception:
+    """What ``on_failure`` gets of a job that failed in another process."""
+    if record.type == WorkerDied.__name__:
+        return WorkerDied(record.message)
+    return JobFailed(claimed.id, claimed.name, record.type, record.message, record.traceback)
 
 
 def _find(find: Callable[[Any, Scope], Any], scope: Scope, key: Any) -> Any:

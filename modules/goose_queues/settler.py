@@ -16,7 +16,7 @@ from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import until_answered
 from goose_queues.pausing import reached
-from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.record import ClaimedJob, Doomed, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.redact import one_line
 from goose_queues.store import Store
 
@@ -128,14 +128,14 @@ class Settler:
     def _written(self, settlements: Sequence[Settlement], lost: frozenset[str]) -> None:
         let_go = self._heartbeat.let_go
         for settlement in settlements:
-            let_go(settlement.claimed.id)
+            let_go(settlement.claimed)
         self._completions.settled(one.claimed.id for one in settlements if one.claimed.id not in lost)
         for shown in map(one_line, lost):
             log.warning("the lease of job %s was lost: its outcome is dropped", shown, extra={"job_id": shown})
         back = {
             one.claimed.queue
             for one in settlements
-            if isinstance(one.outcome, Retry | Snoozed | Released) or one.claimed.queue in self._limited
+            if isinstance(one.outcome, Retry | Snoozed | Doomed | Released) or one.claimed.queue in self._limited
         }
         if back:
             self._wake(frozenset(back))

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from goose_queues.control import RunControl
 from goose_queues.errors import StoreUnavailable
@@ -32,6 +32,10 @@ BACKLOG: Final = 5_000
 """Unwritten outcomes in the process beyond which nothing more is claimed."""
 NEVER_EARLY: Final = 0.001
 """Seconds added to a nap until a job is due, so that the claim does not come a moment too soon."""
+
+
+_Attempt: TypeAlias = tuple[str, str]
+"""Id and token: one that has lost its lease may still run here when the job is claimed again."""
 
 
 @dataclass(slots=True)
@@ -68,8 +72,8 @@ class Worker:
         self.queue = queue
         self.slots = slots
         self._shop = workshop
-        self._running: dict[str, RunControl] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[_Attempt, RunControl] = {}
+        self._tasks: dict[_Attempt, asyncio.Task[None]] = {}
         self._claims: set[asyncio.Future[Claimed]] = set()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -86,7 +90,7 @@ class Worker:
     @property
     def unfinished(self) -> list[str]:
         """The ids of the jobs that run."""
-        return list(self._tasks)
+        return [job_id for job_id, _ in self._tasks]
 
     @property
     def stuck(self) -> int:
@@ -184,7 +188,7 @@ class Worker:
         if claimed.jobs:
             reached("claim.committed")
         for job in claimed.jobs:
-            control = self._running[job.id] = RunControl(self._room.set)
+            control = self._running[_attempt(job)] = RunControl(self._room.set)
             self._shop.heartbeat.hold(job, control, began)
         self.claimed += len(claimed.jobs)
         return claimed
@@ -198,7 +202,7 @@ class Worker:
 
     def _start(self, job: ClaimedJob) -> None:
         work = self._work_alone(job) if is_suspect(job) else self._work(job)
-        self._tasks[job.id] = asyncio.get_running_loop().create_task(work)
+        self._tasks[_attempt(job)] = asyncio.get_running_loop().create_task(work)
 
     async def _work(self, job: ClaimedJob) -> None:
         shop = self._shop
@@ -219,20 +223,21 @@ class Worker:
     async def _run(self, job: ClaimedJob) -> None:
         shop = self._shop
         try:
-            outcome = await shop.runner.run(job, self._running[job.id])
+            outcome = await shop.runner.run(job, self._running[_attempt(job)])
         except Exception:
             # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
             shown = one_line(job.id)
             log.exception("job %s could not be run", shown, extra={"job_id": shown})
-            shop.heartbeat.let_go(job.id)
+            shop.heartbeat.let_go(job)
         else:
-            shop.heartbeat.finished(job.id)
+            shop.heartbeat.finished(job)
             shop.settler.add(job, outcome)
         finally:
             self._ended(job)
 
     def _ended(self, job: ClaimedJob) -> None:
-        del self._running[job.id], self._tasks[job.id]
+        attempt = _attempt(job)
+        del self._running[attempt], self._tasks[attempt]
         self._room.set()
         self._shop.changed.set()
 
@@ -248,3 +253,7 @@ class Worker:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+def _attempt(job: ClaimedJob) -> _Attempt:
+    return job.id, job.token

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -78,9 +79,26 @@ async def test_extends_what_is_held(beating: Heartbeat, leases: Leases) -> None:
     beating.hold(job("a"), Control(), time.monotonic())
     beating.hold(job("b"), Control(), time.monotonic())
     await wait_until(lambda: {"a": "token of a", "b": "token of b"} in leases.asked)
-    beating.let_go("a")
+    beating.let_go(job("a"))
     await wait_until(lambda: leases.asked[-1] == {"b": "token of b"})
     assert threading.get_ident() not in leases.threads
+
+
+async def test_a_job_that_is_claimed_again(beating: Heartbeat, leases: Leases) -> None:
+    """Its first attempt has lost the lease, is told so, and cannot end the second one's."""
+    first, second = Control(), Control()
+    again = replace(job("a"), token="a new token")
+    beating.hold(job("a"), first, time.monotonic())
+    beating.hold(again, second, time.monotonic())
+    beating.finished(job("a"))
+    beating.let_go(job("a"))
+    await wait_until(lambda: {"a": "a new token"} in leases.asked)
+    assert (first.lost, second.lost) == (1, 0)
+    beating.let_go(again)
+    asked = len(leases.asked)
+    beating.hold(job("b"), Control(), time.monotonic())
+    await wait_until(lambda: len(leases.asked) > asked)
+    assert leases.asked[-1] == {"b": "token of b"}
 
 
 async def test_asks_nothing_for_nothing(beating: Heartbeat, leases: Leases) -> None:
@@ -116,7 +134,7 @@ async def test_a_finished_job(beating: Heartbeat, leases: Leases) -> None:
     control = Control()
     leases.answer = lambda _: frozenset({"a"})
     beating.hold(job("a"), control, time.monotonic() + 60)
-    beating.finished("a")
+    beating.finished(job("a"))
     await wait_until(lambda: len(leases.asked) > 1)
     assert control.lost == 0
 

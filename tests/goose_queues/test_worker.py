@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -74,6 +76,18 @@ class Stuck(Job, queue="stuck", timeout=0.05):
         diary.running += 1
         while not self.gate.wait(30):
             continue
+
+
+class Stubborn(Job):
+    """Does not end when it is told to."""
+
+    async def handle(self, ctx: JobContext, diary: Diary) -> str:
+        diary.running += 1
+        number = "first" if diary.running == 1 else "second"
+        while not diary.gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await diary.gate.wait()
+        return number
 
 
 class Boom(Job):
@@ -282,6 +296,26 @@ class TestTrouble:
             await settled(kernel, "waits", 1)
             assert (await kernel.check())["Supervisor.on_run"] is None
             assert diary.lines == ["note", 1]
+
+    async def test_claimed_again(self, boot: Boot, url: str, caplog: pytest.LogCaptureFixture) -> None:
+        """A job whose lease was lost may come back to the worker where it still runs: each attempt has its own end."""
+        async with boot(Stubborn, Note, Diary, workers=2, background=True) as kernel, Database(url) as database:
+            client, diary = kernel.get(Client), kernel.get(Diary)
+            worker = kernel.get(Supervisor).workers[0]
+            handle = await client.dispatch(Stubborn())
+            try:
+                await wait_until(lambda: diary.running == 1)
+                async with database.transaction() as connection:
+                    await connection.exec_driver_sql("UPDATE goose_jobs SET state = 'ready', token = NULL")
+                await wait_until(lambda: diary.running == 2)
+                assert worker.unfinished == [handle.id] * 2
+            finally:
+                diary.gate.set()
+            assert await handle.result(timeout=30) == "second"
+            await wait_until(lambda: not worker.busy)
+            await (await client.dispatch(Note())).result(timeout=30)
+        assert f"job {handle.id} is ended: its lease was lost: it has been claimed again" in caplog.messages
+        assert [record for record in caplog.records if record.levelno > logging.WARNING] == []
 
     async def test_stuck_threads(self, boot: Boot) -> None:
         """A thread that does not end gives its slot to a spare one, up to half of the slots."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -40,6 +41,7 @@ from goose_queues.stores.sql.tables import (
 
 MEMBERSHIP: Final = ("chain_id", "position", "batch_id", "batch_role")
 """Columns that ``ended`` takes, in its order."""
+_COUNTS: Final = range(2**31)
 UNFINISHED: Final = (PROCESSING, READY, SCHEDULED, WAITING)
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NUMBER: Final[ColumnElement[Any]] = func.count(literal_column("*"))
@@ -73,20 +75,27 @@ class _Batch:
     failed: int = 0
 
 
+def membership(
+    chain_id: object, position: object, batch_id: object, batch_role: object
+) -> tuple[str | None, int | None, str | None]:
+    """Chain, place in it, and the batch that a job is a member of; None for what only a hand can have written."""
+    batch = batch_id if isinstance(batch_id, str) and batch_role == MEMBER else None
+    if isinstance(chain_id, str) and isinstance(position, int) and position in _COUNTS:
+        return chain_id, position, batch
+    return None, None, batch
+
+
+def _number(value: object) -> int:
+    """A count of members; 0 for what only a hand can have written."""
+    return value if isinstance(value, int) and value in _COUNTS else 0
+
+
 def ended(
-    job_id: str,
-    name: str,
-    state: str,
-    chain_id: str | None,
-    position: int | None,
-    batch_id: str | None,
-    batch_role: str | None,
+    job_id: str, name: str, state: str, chain_id: object, position: object, batch_id: object, batch_role: object
 ) -> Ended | None:
     """A job's end, if anything can follow from it."""
-    membership = batch_id if batch_role == MEMBER else None
-    if membership is None and (chain_id is None or type(position) is not int):
-        return None
-    return Ended(job_id, name, state, chain_id if type(position) is int else None, position, membership)
+    chain, place, batch = membership(chain_id, position, batch_id, batch_role)
+    return None if chain is None and batch is None else Ended(job_id, name, state, chain, place, batch)
 
 
 def advance(connection: Connection, layout: Layout, now: int, jobs: Sequence[Ended]) -> frozenset[str]:
@@ -163,7 +172,7 @@ class Advance:
             self.moves[queue, CANCELLED] += number
         for (batch_id,) in _breaking_empty(self.layout).rows(self.connection, {**place, "now": self.now}):
             self._call_back(batch_id, "finally")
-        return {batch for _, batch, _ in behind if batch is not None}
+        return {batch for _, batch, _ in behind if isinstance(batch, str)}
 
     def judge(self, batch_id: str, *, broken: bool, failed: bool) -> None:
         """Call back what the batch has reached, now that members have ended.
@@ -245,14 +254,15 @@ class Advance:
         rows = _locked(self.layout).rows(self.connection, {"of_batch": batch_id})
         if not rows:
             return None
-        identity, total, chain_id, position, finished_at, completed, failed = rows[0]
-        return _Batch(identity, total, chain_id, position, finished_at is not None, completed or 0, failed or 0)
+        total, chain_id, position, finished_at, completed, failed = rows[0]
+        chain, place, _ = membership(chain_id, position, None, None)
+        return _Batch(batch_id, total, chain, place, finished_at is not None, _number(completed), _number(failed))
 
 
 @lru_cache(maxsize=16)
 def _locked(layout: Layout) -> Statement:
     batches = layout.tables.batches
-    names = ("id", "total", "chain_id", "position", "finished_at", "completed", "failed")
+    names = ("total", "chain_id", "position", "finished_at", "completed", "failed")
     columns = (batches.c[name] for name in names)
     return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")).with_for_update())
 
@@ -400,7 +410,12 @@ def _calling(layout: Layout) -> Statement:
         word(READY),
         bindparam("now"),
         bindparam("now"),
-    ).where(callbacks.c.batch_id == bindparam("of_batch"), callbacks.c.role == bindparam("of_role"))
+    ).where(
+        callbacks.c.batch_id == bindparam("of_batch"),
+        callbacks.c.role == bindparam("of_role"),
+        # A hand may have given it the id of another: that must not keep the batch's last member from its end.
+        ~exists(select(_ONE).where(jobs.c.id == callbacks.c.id)),
+    )
     return layout.prepare(insert(jobs).from_select([*kept, "batch_role", "state", "due_at", "created_at"], made))
 
 

@@ -32,8 +32,9 @@ def apply(connection: Connection, layout: Layout, moves: Moves) -> None:
 
 
 def places(connection: Connection, layout: Layout) -> list[tuple[str, str]]:
-    """Every (queue, state) that holds jobs at rest."""
-    return [(queue, state) for queue, state in _places(layout).rows(connection, {})]
+    """Every (queue, state) that holds jobs at rest, but for queues that only a hand can have made."""
+    rows = _places(layout).rows(connection, {})
+    return [(queue, state) for queue, state in rows if isinstance(queue, str) and isinstance(state, str)]
 
 
 def drift(connection: Connection, layout: Layout) -> Moves:

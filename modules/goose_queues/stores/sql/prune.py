@@ -6,7 +6,6 @@ chain or batch with something left to run is passed over, so a chunk may delete 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,10 +25,13 @@ from sqlalchemy import (
 )
 
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
 
+BATCHES: Final = "batches"
+"""The cursor behind the last job: what is left are batches."""
 _START: Final = (-(2**62), "")
 
 
@@ -46,6 +48,8 @@ def find_old(
     connection: Connection, layout: Layout, now: int, retention: float, limit: int, cursor: str | None
 ) -> Chunk:
     """Look at ``limit`` jobs that finished more than ``retention`` seconds ago; those of them that may go."""
+    if cursor == BATCHES:
+        return Chunk((), None)
     places = sorted(place for place in counts.places(connection, layout) if place[1] in FINISHED)
     start = _place_of(cursor)
     ids: list[str] = []
@@ -69,7 +73,7 @@ def find_old(
         seen += len(rows)
         if seen >= limit:
             last_id, last_time, _ = rows[-1]
-            return Chunk(tuple(ids), json.dumps([queue, state, last_time, last_id]))
+            return Chunk(tuple(ids), cursor_text([queue, state, last_time, last_id]))
     return Chunk(tuple(ids), None)
 
 
@@ -97,7 +101,7 @@ def prune_batches(connection: Connection, layout: Layout, now: int, retention: f
 def _place_of(cursor: str | None) -> tuple[str, str, int, str] | None:
     if cursor is None:
         return None
-    queue, state, time, job_id = json.loads(cursor)
+    queue, state, time, job_id = cursor_key(cursor)
     return queue, state, time, job_id
 
 

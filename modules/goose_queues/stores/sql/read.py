@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_colum
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
-from goose_queues.stores.sql.rows import RECORD, is_id, job_record
+from goose_queues.stores.sql.rows import RECORD, is_id, job_record, whole
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,
@@ -32,6 +32,11 @@ _EVERY: Final[ColumnElement[Any]] = literal_column("*")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 
 
+def touch(connection: Connection, layout: Layout) -> None:
+    """Read as little of the jobs as can be read."""
+    _any_job(layout).rows(connection, {})
+
+
 def get(connection: Connection, layout: Layout, job_id: str) -> JobRecord | None:
     """One job; None for any text that is no id of one."""
     if not is_id(job_id):
@@ -46,7 +51,8 @@ def batch(connection: Connection, layout: Layout, batch_id: str) -> BatchProgres
     if not rows:
         return None
     total, created_at, finished_at, completed, failed = rows[0]
-    found = Counter({COMPLETED: completed or 0, FAILED: failed or 0})
+    total = whole(total)
+    found = Counter({COMPLETED: whole(completed), FAILED: whole(failed)})
     if finished_at is None:
         found.update(dict(_members(layout).rows(connection, {"of_batch": batch_id})))
     pending = sum(found[state] for state in (READY, SCHEDULED, WAITING))
@@ -68,7 +74,7 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
     """Counts of every queue that has a row."""
     resting: dict[str, dict[str, int]] = defaultdict(dict)
     for queue, state, jobs in _at_rest(layout).rows(connection, {}):
-        resting[queue][state] = jobs if isinstance(jobs, int) else 0
+        resting[queue][state] = whole(jobs)
     moving: dict[str, _Moving] = defaultdict(_Moving)
     for queue in ready_queues(connection, layout):
         moving[queue] = _ready(connection, layout, queue)
@@ -156,6 +162,11 @@ def _shown(moving: _Moving, resting: Mapping[str, int], *, paused: bool) -> Queu
         paused=paused,
         oldest_pending_at=shown_or_none(moving.oldest),
     )
+
+
+@lru_cache(maxsize=16)
+def _any_job(layout: Layout) -> Statement:
+    return layout.prepare(select(layout.tables.jobs.c.id).limit(_ONE))
 
 
 @lru_cache(maxsize=16)

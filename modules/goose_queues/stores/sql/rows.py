@@ -215,11 +215,11 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         name=_text(values["name"]),
         queue=_text(values["queue"]),
         status=status,
-        priority=_whole(values["priority"]),
-        attempts=_whole(values["attempts"]),
-        failures=_whole(values["failures"]),
-        deaths=_whole(values["deaths"]),
-        max_retries=_whole(values["max_retries"]),
+        priority=whole(values["priority"]),
+        attempts=whole(values["attempts"]),
+        failures=whole(values["failures"]),
+        deaths=whole(values["deaths"]),
+        max_retries=whole(values["max_retries"]),
         timeout=values["timeout"] if isinstance(values["timeout"], int | float) else None,
         created_at=shown(values["created_at"]),
         available_at=shown(values["due_at"]),
@@ -233,7 +233,7 @@ def job_record(row: Sequence[Any]) -> JobRecord:
         progress=_text_or_none(values["progress"]),
         cancel_requested=bool(values["cancel_requested"]),
         chain_id=_text_or_none(values["chain_id"]),
-        position=None if values["position"] is None else _whole(values["position"]),
+        position=None if values["position"] is None else whole(values["position"]),
         batch_id=_text_or_none(values["batch_id"]),
         batch_role=_ROLES.get(values["batch_role"]),
     )
@@ -257,7 +257,8 @@ def _corruption(column: str, value: object) -> ErrorRecord:
     return ErrorRecord("CorruptRow", f"corrupt row: {column} is {_brief(value)}", "")
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """A number that a hand may have made something else; then 0."""
     return value if isinstance(value, int) else 0
 
 

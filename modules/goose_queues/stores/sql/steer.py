@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_colum
 from goose_queues.errors import JobConflict, JobNotFound
 from goose_queues.record import CancelRequest
 from goose_queues.stores.sql import counts
-from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
+from goose_queues.stores.sql.advance import MEMBERSHIP, Ended, advance, membership
 from goose_queues.stores.sql.fence import held
 from goose_queues.stores.sql.rows import is_id, plain, status
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -45,7 +45,7 @@ class _Job:
     chain_id: str | None
     position: int | None
     batch_id: str | None
-    batch_role: str | None
+    """Where it is a member."""
 
 
 def cancel(connection: Connection, layout: Layout, now: int, job_id: str, reason: str) -> frozenset[str]:
@@ -66,8 +66,8 @@ def cancel(connection: Connection, layout: Layout, now: int, job_id: str, reason
         raise JobConflict(job.id, status(job.state), "only a job that is pending or runs can be cancelled")
     _cancelling(layout).run(connection, values)
     _count(connection, layout, job, CANCELLED)
-    end = ended(job.id, job.name, CANCELLED, job.chain_id, job.position, job.batch_id, job.batch_role)
-    return advance(connection, layout, now, [] if end is None else [end])
+    end = Ended(job.id, job.name, CANCELLED, job.chain_id, job.position, job.batch_id)
+    return advance(connection, layout, now, [end])
 
 
 def cancel_requests(connection: Connection, layout: Layout) -> list[CancelRequest]:
@@ -87,7 +87,7 @@ def retry(connection: Connection, layout: Layout, now: int, job_id: str) -> froz
     if job.state not in {FAILED, CANCELLED}:
         raise JobConflict(job.id, status(job.state), "only a failed or cancelled job can be retried")
     new_state = _place_in_chain(connection, layout, job)
-    if job.batch_role == MEMBER:
+    if job.batch_id is not None:
         _reopening(layout).run(connection, {"of_batch": job.batch_id})
     _retrying(layout).run(connection, {"of_id": job.id, "of_state": job.state, "now": now, "new_state": new_state})
     _count(connection, layout, job, new_state)
@@ -105,7 +105,8 @@ def _find(connection: Connection, layout: Layout, job_id: str) -> _Job:
     rows = _job(layout).rows(connection, {"of_id": job_id}) if is_id(job_id) else []
     if not rows:
         raise JobNotFound(job_id)
-    return _Job(*rows[0])
+    identity, name, queue, state, *place = rows[0]
+    return _Job(identity, name, queue, state, *membership(*place))
 
 
 def _place_in_chain(connection: Connection, layout: Layout, job: _Job) -> str:
@@ -128,14 +129,14 @@ def _place_in_chain(connection: Connection, layout: Layout, job: _Job) -> str:
 
 def _revive_followers(connection: Connection, layout: Layout, job: _Job) -> None:
     """Let those wait again that this link's end had cancelled; their batches are not over any more."""
-    if job.chain_id is None or type(job.position) is not int:
+    if job.chain_id is None:
         return
     place = {"of_chain": job.chain_id, "of_position": job.position}
     _reviving_empty(layout).run(connection, place)
     found: Sequence[Any] = _broken(layout).rows(connection, place)
     if not found:
         return
-    for batch_id in sorted({batch_id for _, batch_id, _ in found if batch_id is not None}):
+    for batch_id in sorted({batch_id for _, batch_id, _ in found if isinstance(batch_id, str)}):
         _reopening(layout).run(connection, {"of_batch": batch_id})
     _reviving(layout).run(connection, place)
     moves: counts.Moves = Counter()
