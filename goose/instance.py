@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from goose.errors import NotRunning
 from goose.kernel import Kernel
 from goose.module import Module
+from goose.origin import Origin, origin_of
 from goose.tree import Assembly
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -54,13 +55,23 @@ class Instance:
         self.platform = platform
         self.module = module
         self.modules = tuple(modules)
+        self.import_string: str | None = None
+        """``module:attribute`` where the command line has found it by that; None: where it stands is looked for."""
         self.kernel: Kernel | None = None
         """The kernel while booted."""
         self._asgi: ASGIApp | None = None
 
     def assembly(self) -> Assembly:
         """What this instance brings to a kernel."""
-        return Assembly(self.module, self.modules, () if self.platform is None else self.platform.implied())
+        implied = () if self.platform is None else self.platform.implied()
+        return Assembly(self.module, self.modules, implied, self.origin)
+
+    def origin(self) -> Origin | None:
+        """Where another process finds this instance; None where it is no attribute of a module that can be imported."""
+        if self.import_string is None:
+            return origin_of(self)
+        module, _, attribute = self.import_string.partition(":")
+        return Origin(module, attribute)
 
     def new_kernel(self, overrides: Mapping[Any, Any] | None = None) -> Kernel:
         """A kernel of this instance alone, checked and not booted.

@@ -18,6 +18,7 @@ from goose.errors import AmbiguousName, GooseError, NotFound, NotRunning, Shutdo
 from goose.graph import Declared, Graph, Node, near
 from goose.lifecycle import Lifecycle, Participant
 from goose.module import Module
+from goose.origin import Origin
 from goose.scope import Scope
 from goose.tree import Assembly
 
@@ -43,6 +44,7 @@ class Kernel:
     def __init__(self, assemblies: Sequence[Assembly], overrides: Mapping[Any, Any] | None = None) -> None:
         builtins = (declare(Kernel, value=self), Declaration(Key(Scope), Scope, "scoped", dispose=False))
         self.graph: Final = Graph(assemblies, builtins, overrides)
+        self._origins = tuple(assembly.origin for assembly in assemblies)
         self._container = Container(self.graph)
         self._lifecycle = Lifecycle(())
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -70,6 +72,21 @@ class Kernel:
         if self._loop is None:
             raise NotRunning("the application is not running: boot it with goose.start() or goose.running()")
         return self._loop
+
+    @property
+    def overridden(self) -> tuple[Key, ...]:
+        """What ``overrides`` has taken the place of; a process that boots the same application would not have it so."""
+        return tuple(dict.fromkeys(node.key for node in self.graph.nodes if node.overridden))
+
+    def origins(self) -> tuple[Origin, ...] | None:
+        """Where another process finds the instances of this kernel; None where it would not find them all."""
+        found: list[Origin] = []
+        for origin in self._origins:
+            place = origin()
+            if place is None:
+                return None
+            found.append(place)
+        return tuple(found)
 
     async def boot(self, *, background: bool) -> None:
         """Build every singleton and call every ``on_boot``, in dependency order; start ``on_run`` where asked for.

@@ -38,6 +38,11 @@ def start(*instances: Instance) -> None:
     """
     if not instances:
         raise TypeError("start() takes at least one instance: goose.start(api(platform, module))")
+    if _loop_runs():
+        raise RuntimeError(
+            'start() blocks, and an event loop runs here already: call it under `if __name__ == "__main__":`, '
+            "or use goose.running() in async code"
+        )
     try:
         asyncio.run(serve(instances))
     except (GooseError, OSError) as error:
@@ -48,23 +53,25 @@ def start(*instances: Instance) -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    instance: Instance, *, background: bool = False, overrides: Mapping[Any, Any] | None = None
+    *instances: Instance, background: bool = False, overrides: Mapping[Any, Any] | None = None
 ) -> AsyncIterator[Kernel]:
     """Boot an instance without a server, for scripts and tests; it is stopped at the end of the block.
 
     Args:
-        instance: What ``api()`` or ``worker()`` made.
+        instances: What ``api()`` or ``worker()`` made; several are booted as one application.
         background: True: start its background work (workers) too.
         overrides: Ready objects by key, in place of what the modules declare.
 
     Raises:
         GooseError: It could not be booted; everything has been undone.
     """
-    kernel = await boot([instance], background=background, overrides=overrides)
+    if not instances:
+        raise TypeError("running() takes at least one instance: goose.running(app)")
+    kernel = await boot(instances, background=background, overrides=overrides)
     try:
         yield kernel
     finally:
-        await stop([instance], kernel)
+        await stop(instances, kernel)
 
 
 async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = None) -> None:
@@ -79,6 +86,14 @@ async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = 
             await _serve_until(_servers(instances), stopping, [kernel for _, kernel in booted], ready)
         finally:
             await _stop_all(booted)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _servers(instances: Sequence[Instance]) -> list[Server]:

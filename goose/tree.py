@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from goose.errors import GraphError, ImportCycle, InvalidDeclaration
 from goose.module import Module
+from goose.origin import Origin
+
+
+def _nowhere() -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,8 @@ class Assembly:
     modules: Sequence[type[Module] | Module] = ()
     implied: Sequence[type] = ()
     """Classes that the platform has built with what the root module sees."""
+    origin: Callable[[], Origin | None] = _nowhere
+    """Where another process finds the instance; None where it cannot. Called when somebody has to know."""
 
 
 class Tree:

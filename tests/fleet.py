@@ -9,13 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
+import psutil
 
 from checker import Dispatched, Ending, Fault, History
 from ledger import Ledger
@@ -30,6 +31,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Process(Protocol):
+    """What a test does with a process."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+    def send_signal(self, sig: int, /) -> None: ...
 
 
 class Fleet:
@@ -48,26 +62,26 @@ class Fleet:
         self.log = folder / "log"
         self.file = folder / "fleet.db"
         self.url = f"sqlite:///{self.file}"
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Process] = []
         self.faults: list[Fault] = []
         """What was done to the processes, as the checker wants to know it."""
 
     def start(
         self, *arguments: str, workers: int | None = None, script: Path | None = None, **environ: str
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """A process of the application (``"worker"``, or ``"api"`` and a port), or of another script."""
-        environment = {
-            **os.environ,
-            "LEDGER": str(self.ledger.path),
-            "DATABASE_URL": self.url,
-            **({} if workers is None else {"GOOSE_QUEUES_WORKERS": str(workers)}),
-            **environ,
-        }
-        with self.log.open("ab") as log:
-            command = [sys.executable, str(script or self.application), *arguments]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        given = {"LEDGER": str(self.ledger.path), "DATABASE_URL": self.url, **environ}
+        if workers is not None:
+            given["GOOSE_QUEUES_WORKERS"] = str(workers)
+        process = self.launch(script or self.application, arguments, given)
         self.processes.append(process)
         return process
+
+    def launch(self, script: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> Process:
+        """Run a script in a process of its own."""
+        with self.log.open("ab") as log:
+            command = [sys.executable, str(script), *arguments]
+            return subprocess.Popen(command, env={**os.environ, **environ}, stdout=log, stderr=log)
 
     @asynccontextmanager
     async def serve(self, *, workers: int | None = None, **environ: str) -> AsyncIterator[httpx2.AsyncClient]:
@@ -86,28 +100,33 @@ class Fleet:
             await wait_until(ready)
             yield http
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Process) -> None:
         """kill -9, and wait until it is dead."""
         at = time.time()
         process.kill()
         process.wait()
         self.faults.append(Fault(process.pid, at, over=time.time(), killed=True))
 
-    def freeze(self, process: subprocess.Popen[bytes]) -> None:
-        """Stop it where it is; its leases run out meanwhile."""
-        self.faults.append(Fault(process.pid, time.time()))
-        process.send_signal(signal.SIGSTOP)
+    def freeze(self, process: Process) -> None:
+        """Stop it where it is, but not inside of a transaction: nobody could write until it goes on."""
+        with closing(sqlite3.connect(self.file, timeout=30, isolation_level=None)) as raw:
+            raw.execute("BEGIN IMMEDIATE")
+            self.faults.append(Fault(process.pid, time.time()))
+            process.send_signal(signal.SIGSTOP)
+            while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+                time.sleep(0.001)
+            raw.execute("ROLLBACK")
 
-    def thaw(self, process: subprocess.Popen[bytes]) -> None:
+    def thaw(self, process: Process) -> None:
         """Let a frozen process go on."""
         process.send_signal(signal.SIGCONT)
         self._change(process.pid, over=time.time())
 
-    def end_leases(self, process: subprocess.Popen[bytes], job: str) -> None:
-        """Put the end of the lease of a process that is dead or frozen back to now, instead of waiting for it."""
+    def end_leases(self, process: Process) -> None:
+        """End all leases in the store, those of a process that is dead or frozen, instead of waiting for it."""
         self._change(process.pid, leases_end=time.time())
         with closing(sqlite3.connect(self.file, timeout=30)) as raw, raw:
-            raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE id = ? AND state = 'processing'", (job,))
+            raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")
 
     def endings(self) -> dict[str, Ending]:
         """What the store says of every job, read without any code of ours."""
@@ -119,13 +138,13 @@ class Fleet:
         """Everything that happened, for the checker.
 
         Args:
-            dispatched: What the test knows of its jobs; those in the ledger are added as acknowledged, those in the store
-                alone as not.
+            dispatched: What the test knows of its jobs. Those in the ledger are added as acknowledged, with what is noted
+                there as their due time; those in the store alone as not acknowledged.
             facts: The chains, batches and limits of the ``History``.
         """
         entries, endings = self.ledger.read(), self.endings()
         known = dict.fromkeys(endings, Dispatched(acknowledged=False))
-        known |= {entry.job: Dispatched() for entry in entries if entry.event == "dispatched"}
+        known |= {entry.job: Dispatched(due_at=entry.note) for entry in entries if entry.event == "dispatched"}
         return History(known | dict(dispatched or {}), entries, endings, self.lease, tuple(self.faults), **facts)
 
     def end(self) -> None:

@@ -47,6 +47,7 @@ def load(name: str) -> Instance:
         found = _attribute(found, part, name)
     if not isinstance(found, Instance):
         raise NotAnApplication(name, f"a {type(found).__name__}")
+    found.import_string = name
     return found
 
 

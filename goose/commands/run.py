@@ -43,7 +43,9 @@ def _listening_on(instance: Instance, host: str | None, port: int | None) -> Ins
         name = type(platform).__name__
         raise CommandError(f"{name} takes no --{next(iter(asked))}: set it where the platform is made")
     elsewhere: Any = replace(platform, **asked)
-    return Instance(elsewhere, instance.module, instance.modules)
+    twin = Instance(elsewhere, instance.module, instance.modules)
+    twin.import_string = instance.import_string
+    return twin
 
 
 def _serve_and_reload(instance: Instance, name: str, host: str | None, port: int | None) -> None:

@@ -34,6 +34,7 @@ class PendingBatch(Group[BatchHandle]):
     __slots__ = ("_callbacks", "_members", "_room", "_total")
 
     _kind: ClassVar[str] = "batch"
+    _parts: ClassVar[str] = "members"
 
     def __init__(self, outbox: Outbox, line: Line, members: Iterable[Member]) -> None:
         super().__init__(outbox, line)
@@ -98,7 +99,7 @@ class PendingBatch(Group[BatchHandle]):
         else:
             encoded = self._outbox.encode(member)
             self._members.append((new_id(), encoded))
-            self._count(1, len(encoded.payload))
+            self._count(1, encoded.size)
 
     def _count(self, jobs: int, size: int) -> None:
         self._total += jobs
@@ -123,4 +124,4 @@ class PendingBatch(Group[BatchHandle]):
             raise ValueError("a batch inside a chain holds jobs alone, no chains: one level is all there is")
 
     def _handle(self) -> BatchHandle:
-        return BatchHandle(self.id, tuple(self.ids), self._outbox.store, self._outbox.completions)
+        return self._outbox.batch_handle(self.id, self.ids)

@@ -35,6 +35,7 @@ class PendingChain(Group[ChainHandle]):
     __slots__ = ("_links",)
 
     _kind: ClassVar[str] = "chain"
+    _parts: ClassVar[str] = "links"
 
     def __init__(self, outbox: Outbox, line: Line, links: Sequence[Link]) -> None:
         super().__init__(outbox, line)
@@ -58,7 +59,7 @@ class PendingChain(Group[ChainHandle]):
     @property
     def size(self) -> int:
         """Bytes of payload of its own jobs."""
-        return sum(len(link[1].payload) for link in self._links if not isinstance(link, Group))
+        return sum(link[1].size for link in self._links if not isinstance(link, Group))
 
     def pack(self, freight: Freight, options: Options, place: Place = ALONE) -> None:
         later = replace(options, delay=None, due_at=None)
@@ -86,7 +87,7 @@ class PendingChain(Group[ChainHandle]):
 
         def handle(link: tuple[str, Encoded] | Group[BatchHandle]) -> JobHandle | BatchHandle:
             if isinstance(link, Group):
-                return BatchHandle(link.id, tuple(link.ids), outbox.store, outbox.completions)
+                return outbox.batch_handle(link.id, link.ids)
             return outbox.handle(link[0])
 
         return ChainHandle(self.id, tuple(map(handle, self._links)))

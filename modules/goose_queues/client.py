@@ -15,6 +15,7 @@ from goose.errors import NotRunning
 from goose.kernel import Kernel
 from goose_queues.batch import Member, PendingBatch
 from goose_queues.chain import Link, PendingChain
+from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.dispatch import PendingDispatch, PendingDispatches
 from goose_queues.errors import JobNotFound
@@ -26,7 +27,7 @@ from goose_queues.record import BatchProgress, JobFilter, JobRecord, Status
 from goose_queues.redact import one_line
 from goose_queues.registry import Registry
 from goose_queues.sentence import Line, Outbox
-from goose_queues.status import JobStatus, Stats, stats_of, status_of
+from goose_queues.status import JobStatus, Stats, View, stats_of, status_of
 from goose_queues.store import Store
 from goose_queues.values import queue_name
 
@@ -48,13 +49,13 @@ class Client:
         settings: Settings,
         completions: Completions,
         readiness: Readiness,
+        clock: Clock,
         kernel: Kernel,
     ) -> None:
         self._store = store
         self._kernel = kernel
         self._readiness = readiness
         self._open = False
-        self._names = registry.names
         self._known = _known_queues(registry, settings)
         """Queues that somebody is expected to serve, and those that have been spoken of as served by nobody."""
         self._queues = frozenset(self._known)
@@ -63,6 +64,7 @@ class Client:
             settings,
             registry,
             completions,
+            View(registry.names, self._queues, clock.now),
             self._refuse_closed,
             self._refuse_elsewhere,
             kernel.run_blocking,
@@ -215,7 +217,7 @@ class Client:
         return stats_of(self._queues, await self._store.stats())
 
     def _shown(self, record: JobRecord) -> JobStatus:
-        return status_of(record, self._names, self._queues)
+        return status_of(record, self._outbox.view)
 
     def _refuse_closed(self) -> None:
         if not self._open:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from goose_queues.errors import JobCancelled, JobTimeout
+from goose_queues.record import ErrorRecord
 from goose_queues.threads import ThreadCall
 
 Reason: TypeAlias = Literal["timeout", "cancelled", "interrupted", "lease lost"]
@@ -44,6 +45,7 @@ class RunControl:
         "_again",
         "_call",
         "_cancels",
+        "_elsewhere",
         "_handler",
         "_reason",
         "_state",
@@ -57,7 +59,8 @@ class RunControl:
         self.on_overdue = on_overdue
         self.overdue_since: float | None = None
         """``time.monotonic()`` when the attempt should have ended and had not; None again when it has."""
-        self._state: Literal["new", "armed", "done"] = "new"
+        self._state: Literal["new", "armed", "elsewhere", "done"] = "new"
+        self._elsewhere: Callable[[Reason, str], None] | None = None
         self._reason: Reason | None = None
         self._text = ""
         self._task: asyncio.Task[object] | None = None
@@ -129,6 +132,19 @@ class RunControl:
         """It is back in the task."""
         self._call = None
 
+    def has_failed(self, error: ErrorRecord) -> None:
+        """The attempt has failed for good, and ``on_failure`` comes next; for whoever has to know before it has run."""
+
+    def pass_on(self, stop: Callable[[Reason, str], None]) -> None:
+        """The attempt runs in another process: what ends it is told to ``stop``, at once where it was told already."""
+        self._state, self._elsewhere = "elsewhere", stop
+        if self._reason is not None:
+            stop(self._reason, self._text)
+
+    def over(self) -> None:
+        """It has its outcome from there."""
+        self._state, self._elsewhere = "done", None
+
     def is_ours(self) -> bool:
         """Whether the current cancellation was asked for here, not by whoever owns the task."""
         task = asyncio.current_task()
@@ -141,6 +157,8 @@ class RunControl:
         if self._state == "armed":
             self._strike()
             self._again = asyncio.get_running_loop().call_later(OVERDUE_AFTER, self._is_late)
+        elif self._elsewhere is not None:
+            self._elsewhere(reason, text)
 
     def _is_late(self) -> None:
         self.overdue_since = time.monotonic()

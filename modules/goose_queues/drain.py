@@ -50,6 +50,8 @@ class DrainReport:
 async def drain(kernel: Kernel, *, limit: int = LIMIT) -> DrainReport:
     """Run every job that is due now, of every queue, and what those jobs dispatch; return when nothing is due.
 
+    All of them run in this process, where ``overrides`` hold: those with ``isolation="process"`` too.
+
     Args:
         kernel: The booted application.
         limit: Attempts at most, so that jobs which dispatch one another without end are noticed.
@@ -72,7 +74,7 @@ async def _round(supervisor: Supervisor, outcomes: list[Outcome], limit: int) ->
             if len(outcomes) >= limit:
                 await _settle(supervisor, claimed, Released())
                 raise RuntimeError(f"drain() made {limit} attempts and more jobs are due: do they dispatch each other?")
-            outcome = await supervisor.runner.run(claimed, RunControl())
+            outcome = await supervisor.runner.run_here(claimed, RunControl())
             await _settle(supervisor, claimed, outcome)
             outcomes.append(outcome)
     return len(outcomes) > before

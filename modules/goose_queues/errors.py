@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 
 from goose.errors import ConfigError, GooseError
@@ -31,6 +32,7 @@ __all__ = [
     "PayloadError",
     "PayloadMismatch",
     "PayloadTooLarge",
+    "ProcessDied",
     "QueueError",
     "StoreUnavailable",
     "UnregisteredJob",
@@ -320,6 +322,17 @@ class WorkerDied(QueueError):
         super().__init__(message)
 
 
+class ProcessDied(QueueError):
+    """The child process of an isolated job ended before the attempt did; the attempt counts as failed."""
+
+    def __init__(self, job: str, exit_code: int) -> None:
+        self.job = job
+        self.exit_code = exit_code
+        """Negative: the number of the signal that ended it."""
+        end = f"ended with exit code {exit_code}" if exit_code >= 0 else f"was killed by {_signal(-exit_code)}"
+        super().__init__(f"{job}'s process {end}")
+
+
 class WorkersStuck(QueueError):
     """Threads that ran out of time and never ended hold half the slots of a queue; only a new process gets rid of them."""
 
@@ -342,6 +355,13 @@ def _layout_fault(url: str, found: int | None, known: int) -> str:
         f"{url} has the queue's tables in version {found}, this process knows them up to {known}: "
         "goose db migrate was run by a newer goose-framework. Update this process."
     )
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _shown(value: object) -> str:

@@ -22,6 +22,8 @@ class Group(Sentence, Generic[H]):
 
     _ending: ClassVar[str] = "end it with await .dispatch(), or with .send()"
     _kind: ClassVar[str]
+    _parts: ClassVar[str]
+    """What it calls its jobs."""
 
     def __init__(self, outbox: Outbox, line: Line) -> None:
         super().__init__(outbox, line)
@@ -78,7 +80,7 @@ class Group(Sentence, Generic[H]):
         self._refuse_again()
         self._armed = False
         if outer == self._kind:
-            raise TypeError(f"a {outer} inside a {outer}: pass its jobs, not the {outer}")
+            raise TypeError(f"a {outer} inside a {outer}: pass its jobs as {self._parts}")
         if self._using:
             raise ValueError(f"using() of a {self._kind} inside a {outer}: say it of the {outer}")
         self._refuse_as_part()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from goose_queues.errors import BatchNotFound, JobCancelled, JobFailed, JobNotFound
 from goose_queues.record import BatchProgress, JobRecord
-from goose_queues.status import FINISHED, JobStatus, status_of
+from goose_queues.status import FINISHED, JobStatus, View, status_of
 from goose_queues.store import Store
 from goose_queues.values import duration
 
@@ -58,6 +58,7 @@ class JobHandle:
     """A UUIDv7."""
     _store: Store = field(repr=False, compare=False)
     _completions: Completions = field(repr=False, compare=False)
+    _view: View | None = field(default=None, repr=False, compare=False)
 
     async def status(self) -> JobStatus:
         """What the store knows of the job now.
@@ -65,7 +66,7 @@ class JobHandle:
         Raises:
             JobNotFound: It has been pruned, or its transaction was rolled back or is still open.
         """
-        return status_of(await self._record())
+        return status_of(await self._record(), self._view)
 
     async def result(self, timeout: timedelta | float | None = None) -> Any:  # noqa: ASYNC109 - a limit of the user's
         """Wait until the job has finished; what its handler returned.
@@ -118,11 +119,12 @@ class BatchHandle:
     """Of its jobs in order, without callbacks."""
     _store: Store = field(repr=False, compare=False)
     _completions: Completions = field(repr=False, compare=False)
+    _view: View | None = field(default=None, repr=False, compare=False)
 
     @property
     def jobs(self) -> tuple[JobHandle, ...]:
         """Its jobs in order, without callbacks."""
-        return tuple(JobHandle(job_id, self._store, self._completions) for job_id in self.ids)
+        return tuple(JobHandle(job_id, self._store, self._completions, self._view) for job_id in self.ids)
 
     async def progress(self) -> BatchProgress:
         """How far it is.

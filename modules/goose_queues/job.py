@@ -133,7 +133,11 @@ class Job(BaseModel):
         return None
 
     def on_failure(self, ctx: JobContext, error: Exception, /) -> Any:
-        """Called at least once when the job has failed for good; ``async def`` or ``def``, in a scope of its own."""
+        """Called at least once when the job has failed for good; ``async def`` or ``def``, in a scope of its own.
+
+        ``error`` is what the last attempt raised; where that was in a process that died or stopped, ``WorkerDied`` or a
+        ``JobFailed`` that tells of it.
+        """
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, MASK if name and is_secret(name) else value) for name, value in super().__repr_args__()]

@@ -12,16 +12,19 @@ from goose.declaration import declare
 from goose.kernel import Kernel
 from goose.module import Module
 from goose_queues.backoff import Backoff
+from goose_queues.children import Children
 from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
 from goose_queues.errors import ConfigError
 from goose_queues.handle import Completions
+from goose_queues.isolation import hello, refuse_unfit
 from goose_queues.job import Job
 from goose_queues.middleware import JobMiddleware
-from goose_queues.prepared import prepare
+from goose_queues.prepared import Prepared, prepare
 from goose_queues.readiness import Readiness
+from goose_queues.record import ClaimedJob
 from goose_queues.registry import Registry
 from goose_queues.reports import StoredReports
 from goose_queues.runner import Runner
@@ -109,6 +112,8 @@ class QueuesModule(Module):
             declare(Store, factory=open_store),
             declare(Registry, factory=register),
             Client,
+            declare(Prepared, factory=prepare),
+            declare(Children, factory=make_children),
             declare(Runner, factory=make_runner),
             Supervisor,
         )
@@ -129,9 +134,7 @@ class QueuesModule(Module):
 
 def open_store(settings: Settings, clock: Clock, database: Database | None = None) -> Store:
     """The store of the driver and URL that the settings name; on the application's own database where it is the same."""
-    shared = database is not None and (settings.url is None or database.same_place(settings.url))
-    if database is None or not shared:
-        database = Database(settings.url or DEFAULT_URL, synchronous=settings.synchronous)
+    database, shared = _database(settings, database)
     migrates = database.dialect == "sqlite" if settings.auto_migrate is None else settings.auto_migrate
     return SqlStore(database, clock, owns_database=not shared, auto_migrate=migrates)
 
@@ -142,19 +145,49 @@ def register(kernel: Kernel) -> Registry:
     Raises:
         DuplicateJobName: Two classes would be stored under one name.
         TypeError: A class has no handler, or one that cannot be run.
-        ConfigError: A class asks for what is not there.
     """
-    classes = [declared.cls for declared in kernel.declared(Job)]
-    for cls in classes:
-        if cls.__goose_options__.isolation is not None:
-            raise ConfigError(f'{cls.__name__}: isolation="process" is not supported by this version; leave it out')
-    return Registry(classes)
+    return Registry(declared.cls for declared in kernel.declared(Job))
 
 
-def make_runner(kernel: Kernel, registry: Registry, settings: Settings, client: Client, store: Store) -> Runner:
-    """The runner, with every job class worked out."""
+def make_children(
+    kernel: Kernel, registry: Registry, prepared: Prepared, settings: Settings, database: Database | None = None
+) -> Children:
+    """The child processes for isolated jobs: none before one is needed.
+
+    Raises:
+        ConfigError: This process is to run such jobs, and a child could not boot the same application.
+    """
+    if kernel.background and prepared.isolated:
+        places = [place for place in (database, _database(settings, database)[0]) if place is not None]
+        refuse_unfit(
+            prepared.isolated[0],
+            kernel,
+            private=next((place.url for place in places if place.is_private), None),
+            harmless=(Workload,),
+        )
+
+    def retry_delay(claimed: ClaimedJob) -> float:
+        cls = registry.by_name(claimed.name)
+        backoff = settings.default_retry_delay if cls is None else prepared.jobs[cls].retry_delay
+        return backoff.delay(claimed.failures + 1)
+
+    return Children(lambda: hello(kernel), retry_delay)
+
+
+def make_runner(
+    registry: Registry, prepared: Prepared, settings: Settings, client: Client, store: Store, children: Children
+) -> Runner:
+    """The runner; what is isolated it hands to the children."""
     reports = StoredReports(store, settings.stale_job_timeout)
-    return Runner(registry, prepare(kernel, settings), settings, lambda: client, reports)
+    elsewhere = children if prepared.isolated else None
+    return Runner(registry, prepared, settings, lambda: client, reports, elsewhere)
+
+
+def _database(settings: Settings, database: Database | None) -> tuple[Database, bool]:
+    """Where jobs are kept, and whether that is the application's own database."""
+    if database is not None and (settings.url is None or database.same_place(settings.url)):
+        return database, True
+    return Database(settings.url or DEFAULT_URL, synchronous=settings.synchronous), False
 
 
 def _settings(options: dict[str, Any]) -> Settings:

@@ -41,6 +41,8 @@ class PreparedJob:
     """Whether the class has one of its own."""
     on_failure_is_async: bool
     retry_delay: Backoff
+    isolated: bool
+    """Whether it runs in a child process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Prepared:
 
     scope: Callable[[], Scope]
     jobs: Mapping[type[Job], PreparedJob]
+
+    @property
+    def isolated(self) -> tuple[str, ...]:
+        """The classes whose jobs run in child processes, by name."""
+        return tuple(job.cls.__name__ for job in self.jobs.values() if job.isolated)
 
 
 def prepare(kernel: Kernel, settings: Settings) -> Prepared:
@@ -82,6 +89,7 @@ def _prepare(
         on_failure=cls.on_failure is not Job.on_failure,
         on_failure_is_async=inspect.iscoroutinefunction(cls.on_failure),
         retry_delay=delay,
+        isolated=options.isolation is not None,
     )
 
 

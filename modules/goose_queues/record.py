@@ -83,7 +83,7 @@ class ClaimedJob:
     batch_id: str | None = None
     batch_role: BatchRole | None = None
     failed_with: ErrorRecord | None = None
-    """Set where the job has failed for good without its handler (its worker died): run ``on_failure`` alone."""
+    """Set where the job has failed for good and ``on_failure`` has not been called to its end: run that alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Doomed:
+    """The attempt failed and none follows, but ``on_failure`` was cut off: whoever claims the job next calls it again."""
+
+    error: ErrorRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The job was cancelled while it ran, or cancelled itself."""
 
@@ -146,7 +153,7 @@ class Released:
     """Given back without a verdict, attempt refunded: never started, or interrupted by a shutdown."""
 
 
-Outcome: TypeAlias = Completed | Retry | Snoozed | Failed | Cancelled | Released
+Outcome: TypeAlias = Completed | Retry | Snoozed | Failed | Doomed | Cancelled | Released
 
 
 @dataclass(frozen=True, slots=True)

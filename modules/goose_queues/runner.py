@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from goose import Scope
 from goose_queues import payload
@@ -20,13 +20,24 @@ from goose_queues.backoff import SHORTEST
 from goose_queues.config import Settings
 from goose_queues.context import JobContext, Reports, job_facts
 from goose_queues.control import RunControl, Stopped
-from goose_queues.errors import HandlerExited, HookFailed, PayloadMismatch, WorkerDied
+from goose_queues.errors import HandlerExited, HookFailed, JobFailed, PayloadMismatch, WorkerDied
 from goose_queues.failure import record_error, say
 from goose_queues.job import Job
 from goose_queues.middleware import fold
 from goose_queues.pausing import reached
 from goose_queues.prepared import Prepared, PreparedJob
-from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Snoozed
+from goose_queues.record import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Doomed,
+    ErrorRecord,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Snoozed,
+)
 from goose_queues.redact import one_line
 from goose_queues.registry import Registry
 from goose_queues.signals import CancelSignal, RetrySignal, SnoozeSignal
@@ -36,6 +47,14 @@ from goose_queues.values import MAX_DELAY
 LOGGER: Final = logging.getLogger("goose_queues.runner")
 
 Body: TypeAlias = Callable[["Attempt", JobContext, Scope], Awaitable[object]]
+
+
+class Elsewhere(Protocol):
+    """Runs attempts in other processes; its owner made it, and ends it."""
+
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt and say what became of it, as ``Runner.run`` does."""
+        ...
 
 
 class Attempt:
@@ -59,6 +78,7 @@ class Runner:
         settings: The size limit of results.
         client: Gives the client that a handler sees as ``ctx.client``.
         reports: Takes what a handler tells by ``ctx.progress`` and ``ctx.heartbeat``.
+        elsewhere: Runs the attempts of isolated classes; None: they run here as the others do.
     """
 
     def __init__(
@@ -68,32 +88,37 @@ class Runner:
         settings: Settings,
         client: Callable[[], Any],
         reports: Reports,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._registry = registry
         self._prepared = prepared
         self._settings = settings
         self._client = client
         self._reports = reports
+        self._elsewhere = elsewhere
         self._threads = HandlerThreads()
 
-    async def run(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
-        """Run one attempt and say what became of it.
+    def run(self, claimed: ClaimedJob, control: RunControl) -> Coroutine[Any, Any, Outcome]:
+        """Run one attempt, where its class is to run, and say what became of it.
 
         Raises:
             CancelledError: The task was cancelled by others than ``control``; there is no outcome.
         """
-        cls = self._registry.by_name(claimed.name)
-        if cls is None:
-            return Released()  # Never complete or discard what we do not know.
-        try:
-            job = payload.decode(cls, claimed.payload)
-        except PayloadMismatch as error:
-            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
-            return Failed(claimed.failed_with or record_error(error))
-        attempt = Attempt(claimed, self._prepared.jobs[cls], job, control)
+        if self._elsewhere is not None and self._is_isolated(claimed):
+            return self._elsewhere.run(claimed, control)
+        return self.run_here(claimed, control)
+
+    async def run_here(self, claimed: ClaimedJob, control: RunControl) -> Outcome:
+        """Run one attempt in this process, whatever its class says; what a child process does, and a drain.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        if not isinstance(attempt, Attempt):
+            return attempt
         if claimed.failed_with is not None:
-            note = await self._tell_failure(attempt, WorkerDied(claimed.failed_with.message))
-            return Failed(claimed.failed_with, note)
+            return await self._told(attempt, claimed.failed_with, _failure_of(claimed, claimed.failed_with))
         try:
             value = await self._in_scope(attempt, self._handle)
         except BaseException as error:
@@ -104,9 +129,34 @@ class Runner:
         reached("handler.returned")
         return self._completed(claimed, value)
 
+    async def judge(self, claimed: ClaimedJob, error: Exception, control: RunControl) -> Outcome:
+        """Say what follows an attempt that could not say so itself, as the process in which it ran has ended.
+
+        Raises:
+            CancelledError: As for ``run``.
+        """
+        attempt = self._begin(claimed, control)
+        return await self._failed(attempt, error) if isinstance(attempt, Attempt) else attempt
+
     def close(self) -> None:
         """Let go of the handlers' threads; those that still run end when they are done."""
         self._threads.close()
+
+    def _is_isolated(self, claimed: ClaimedJob) -> bool:
+        cls = self._registry.by_name(claimed.name)
+        return cls is not None and self._prepared.jobs[cls].isolated
+
+    def _begin(self, claimed: ClaimedJob, control: RunControl) -> Attempt | Released | Failed:
+        """The attempt, ready for user code; or its outcome, where that is not to be entered."""
+        cls = self._registry.by_name(claimed.name)
+        if cls is None:
+            return Released()  # Never complete or discard what we do not know.
+        try:
+            job = payload.decode(cls, claimed.payload)
+        except PayloadMismatch as error:
+            self._log(logging.ERROR, "%s failed: %s", claimed, one_line(str(error)))
+            return Failed(claimed.failed_with or record_error(error))
+        return Attempt(claimed, self._prepared.jobs[cls], job, control)
 
     # --- user code
 
@@ -169,18 +219,24 @@ class Runner:
         value = call.result()
         return await value if isawaitable(value) else value
 
-    async def _tell_failure(self, attempt: Attempt, error: Exception) -> str | None:
-        """Call ``on_failure``; a note where that failed itself, which changes nothing."""
+    async def _told(self, attempt: Attempt, record: ErrorRecord, error: Exception) -> Failed | Doomed | Released:
+        """Call ``on_failure`` of a job that has failed for good; with a note where that failed itself, which changes nothing.
+
+        Where the process stops meanwhile, it is to be called again.
+        """
+        attempt.control.has_failed(record)
         if not attempt.prepared.on_failure:
-            return None
+            return Failed(record)
         try:
             await self._in_scope(attempt, partial(self._on_failure, error))
         except BaseException as failure:
             if _is_end_of_task(failure):
                 raise
+            if isinstance(failure, Stopped) and failure.reason == "interrupted":
+                return Doomed(record) if attempt.claimed.failed_with is None else Released()
             self._log(logging.ERROR, "on_failure() of %s raised %s", attempt.claimed, one_line(say(failure)))
-            return one_line(f"on_failure() raised {say(failure)}")
-        return None
+            return Failed(record, one_line(f"on_failure() raised {say(failure)}"))
+        return Failed(record)
 
     async def _on_failure(self, error: Exception, attempt: Attempt, ctx: JobContext, scope: Scope) -> object:
         del scope
@@ -211,7 +267,7 @@ class Runner:
             case _:
                 return await self._failed(attempt, error)
 
-    async def _failed(self, attempt: Attempt, error: BaseException) -> Retry | Failed:
+    async def _failed(self, attempt: Attempt, error: BaseException) -> Retry | Failed | Doomed | Released:
         claimed, shown = attempt.claimed, error if isinstance(error, Exception) else HandlerExited(error)
         if claimed.failures < claimed.max_retries:
             try:
@@ -223,7 +279,7 @@ class Runner:
                 self._log(logging.WARNING, "%s failed, next attempt in %.1f s: %s", claimed, retry.delay, _line(error))
                 return retry
         self._log(logging.ERROR, "%s failed for good: %s", claimed, _line(error))
-        return Failed(record_error(error), await self._tell_failure(attempt, shown))
+        return await self._told(attempt, record_error(error), shown)
 
     def _retry(self, attempt: Attempt, error: BaseException, shown: Exception) -> Retry | None:
         prepared, failures = attempt.prepared, attempt.claimed.failures + 1
@@ -247,6 +303,13 @@ class Runner:
 
 
 _DONE: Final = Completed()
+
+
+def _failure_of(claimed: ClaimedJob, record: ErrorRecord) -> Exception:
+    """What ``on_failure`` gets of a job that failed in another process."""
+    if record.type == WorkerDied.__name__:
+        return WorkerDied(record.message)
+    return JobFailed(claimed.id, claimed.name, record.type, record.message, record.traceback)
 
 
 def _find(find: Callable[[Any, Scope], Any], scope: Scope, key: Any) -> Any:

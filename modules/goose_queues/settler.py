@@ -16,7 +16,7 @@ from goose_queues.handle import Completions
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import until_answered
 from goose_queues.pausing import reached
-from goose_queues.record import ClaimedJob, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.record import ClaimedJob, Doomed, Outcome, Released, Retry, Settlement, Snoozed
 from goose_queues.redact import one_line
 from goose_queues.store import Store
 
@@ -135,7 +135,7 @@ class Settler:
         back = {
             one.claimed.queue
             for one in settlements
-            if isinstance(one.outcome, Retry | Snoozed | Released) or one.claimed.queue in self._limited
+            if isinstance(one.outcome, Retry | Snoozed | Doomed | Released) or one.claimed.queue in self._limited
         }
         if back:
             self._wake(frozenset(back))

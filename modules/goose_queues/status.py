@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +16,8 @@ from goose_queues.redact import one_line
 FINISHED: Final = frozenset[Status](("completed", "failed", "cancelled"))
 
 _EMPTY: Final = QueueStats()
+GRACE: Final = 1.0
+"""Seconds after its timeout that a handler has to end, before its job is called overdue."""
 _SHOWN: Final = 80
 """Characters of a name or value in a note."""
 
@@ -72,20 +74,22 @@ class Stats(dict[str, QueueStats]):
         return _EMPTY
 
 
-def status_of(
-    record: JobRecord, names: Container[str] | None = None, queues: Container[str] | None = None
-) -> JobStatus:
-    """A record as a user sees it.
+@dataclass(frozen=True, slots=True)
+class View:
+    """A process's own knowledge, by which ``note`` tells why a job stays pending, or has not ended."""
 
-    Args:
-        record: What the store knows.
-        names: The names of jobs that have a class here, and
-        queues: the queues that somebody is known to serve, so that ``note`` can tell why a job stays pending; None:
-            not known.
-    """
+    names: Container[str]
+    """Of jobs that have a class here."""
+    queues: Container[str]
+    """That somebody is known to serve."""
+    now: Callable[[], datetime]
+
+
+def status_of(record: JobRecord, view: View | None = None) -> JobStatus:
+    """A record as a user sees it."""
     error = record.error
     result, no_result = _decoded("result", record.result)
-    notes = (record.note, no_result, *_without_worker(record, names, queues))
+    notes = (record.note, no_result, *(() if view is None else _remarks(record, view)))
     return JobStatus(
         id=record.id,
         name=record.name,
@@ -113,15 +117,23 @@ def stats_of(known: Iterable[str], counted: Mapping[str, QueueStats]) -> Stats:
     return Stats({**dict.fromkeys(sorted(known), _EMPTY), **counted})
 
 
-def _without_worker(record: JobRecord, names: Container[str] | None, queues: Container[str] | None) -> Iterator[str]:
+def _remarks(record: JobRecord, view: View) -> Iterator[str]:
+    if record.status == "processing" and _is_overdue(record, view.now()):
+        yield f"overdue: it has run longer than its timeout of {record.timeout:g} s and has not ended"
     if record.status != "pending":
         return
-    if names is not None and record.name not in names:
+    if record.name not in view.names:
         name = one_line(record.name, _SHOWN)
         yield f"no worker for {name}: no registered job has this name; a class that was renamed takes it as aliases="
-    if queues is not None and record.queue not in queues:
+    if record.queue not in view.queues:
         queue = one_line(record.queue, _SHOWN)
         yield f"no worker for queue {queue}: no registered job and no setting names it"
+
+
+def _is_overdue(record: JobRecord, now: datetime) -> bool:
+    if record.timeout is None or record.started_at is None:
+        return False
+    return (now - record.started_at).total_seconds() > record.timeout + GRACE
 
 
 def _said(error: ErrorRecord) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -19,10 +20,11 @@ from goose_queues.client import Client
 from goose_queues.clock import Clock
 from goose_queues.config import Settings
 from goose_queues.drain import DrainReport, drain
+from goose_queues.errors import JobConflict, JobNotFound
 from goose_queues.handle import Completions
 from goose_queues.job import Job
 from goose_queues.readiness import Readiness
-from goose_queues.record import BatchProgress, JobRecord, NewBatch, NewJob, QueueStats
+from goose_queues.record import BatchProgress, JobFilter, JobRecord, NewBatch, NewJob, Page, QueueStats
 from goose_queues.registry import Registry
 from goose_queues.store import Store
 
@@ -35,7 +37,8 @@ T = TypeVar("T")
 class FakeQueue(Client):
     """Records what is dispatched and runs nothing; jobs and options are checked as the real one does.
 
-    What is dispatched within a transaction is recorded at once, whether it commits or not.
+    What is dispatched within a transaction is recorded at once, whether it commits or not. Whatever was dispatched is
+    pending until it is cancelled, retried or purged; ``pause`` and ``resume`` show in ``stats``.
     """
 
     def __init__(self) -> None:
@@ -48,9 +51,12 @@ class FakeQueue(Client):
             Settings(),
             Completions(),
             Readiness(),
+            Clock(),
             cast("Kernel", self._loose),
         )
         self._open = True
+        # It has no workers, and says nothing of that.
+        self._outbox.view = None
 
     @property
     def records(self) -> Sequence[NewJob]:
@@ -166,6 +172,8 @@ class _Shelf:
     def __init__(self) -> None:
         self.records: list[NewJob] = []
         self.batches: dict[str, NewBatch] = {}
+        self.cancelled: dict[str, str] = {}
+        self.paused: set[str] = set()
 
     def joinable(self) -> object | None:
         return None
@@ -197,12 +205,71 @@ class _Shelf:
         return BatchProgress(batch_id, batch.total, batch.total, 0, 0, 0, 0, now, None if batch.total else now)
 
     async def get(self, job_id: str) -> JobRecord | None:
-        return next((_pending(job) for job in self.records if job.id == job_id), None)
+        return next((self._record(job) for job in self.records if job.id == job_id), None)
+
+    async def jobs(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
+        found = [record for record in map(self._record, self.records) if _fits(record, wanted)]
+        start = int(cursor or 0)
+        more = len(found) > start + limit
+        return Page(tuple(found[start : start + limit]), str(start + limit) if more else None)
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        await self._require(job_id)
+        self.cancelled[job_id] = reason
+
+    async def retry(self, job_id: str) -> None:
+        record = await self._require(job_id)
+        if self.cancelled.pop(job_id, None) is None:
+            raise JobConflict(job_id, record.status, "only a failed or cancelled job can be retried")
+
+    async def pause(self, queue: str) -> None:
+        self.paused.add(queue)
+
+    async def resume(self, queue: str) -> None:
+        self.paused.discard(queue)
+
+    async def purge(self, queue: str, limit: int) -> int:
+        gone = [job for job in self.records if job.queue == queue and job.id not in self.cancelled][:limit]
+        self.records = [job for job in self.records if job not in gone]
+        return len(gone)
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        now = [job.queue for job in self.records if job.delay is None and job.due_at is None]
-        later = [job.queue for job in self.records if job.delay is not None or job.due_at is not None]
-        return {q: QueueStats(pending=now.count(q), scheduled=later.count(q)) for q in {*now, *later}}
+        counts: dict[str, Counter[str]] = {queue: Counter() for queue in self.paused}
+        for job in self.records:
+            later = job.delay is not None or job.due_at is not None or bool(job.position)
+            state = "cancelled" if job.id in self.cancelled else "scheduled" if later else "pending"
+            counts.setdefault(job.queue, Counter())[state] += 1
+        return {
+            queue: QueueStats(
+                pending=count["pending"],
+                scheduled=count["scheduled"],
+                cancelled=count["cancelled"],
+                paused=queue in self.paused,
+            )
+            for queue, count in counts.items()
+        }
+
+    async def _require(self, job_id: str) -> JobRecord:
+        record = await self.get(job_id)
+        if record is None:
+            raise JobNotFound(job_id)
+        return record
+
+    def _record(self, job: NewJob) -> JobRecord:
+        pending = _pending(job)
+        if job.id not in self.cancelled:
+            return pending
+        return replace(pending, status="cancelled", note=self.cancelled[job.id], finished_at=datetime.now(UTC))
+
+
+def _fits(record: JobRecord, wanted: JobFilter) -> bool:
+    return (
+        wanted.queue in {None, record.queue}
+        and wanted.status in {None, record.status}
+        and wanted.name in {None, record.name}
+        and wanted.chain_id in {None, record.chain_id}
+        and (wanted.batch_id is None or (wanted.batch_id == record.batch_id and record.batch_role == "member"))
+    )
 
 
 def _pending(job: NewJob) -> JobRecord:

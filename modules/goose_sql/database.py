@@ -124,6 +124,11 @@ class Database:
         return self._open.engine
 
     @property
+    def is_private(self) -> bool:
+        """Whether it is a temporary SQLite file, which no other process can open."""
+        return self._address.is_private
+
+    @property
     def is_open(self) -> bool:
         """Whether it was opened and not closed since."""
         return self._backend is not None

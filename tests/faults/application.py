@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 import goose
+from faults import planted
 from goose import ApiPlatform, Context, Controller, Instance, Module, api, get, post, worker
 from goose_queues import Client, Job, JobContext, QueuesModule
+from goose_queues.config import Settings
 from goose_sql import Database, SqlModule
 from ledger import Ledger
+from waiting import wait_until
 
 LEASE = 5.0
+RETRY_DELAY = 0.3
 
 
 class Base(MappedAsDataclass, DeclarativeBase): ...
@@ -32,18 +37,46 @@ class Payment(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
 
 
-def ledger() -> Ledger:
-    return Ledger(Path(os.environ["LEDGER"]))
+class Refused(Exception):
+    """The handler fails after it has written and dispatched."""
 
 
-class Step(Job, queue="steps"):
-    """Takes a little while, and says when it began and when it ended."""
+class Step(Job, queue="steps", retry_delay=RETRY_DELAY):
+    """Takes a little while, and says when it began and how it ended."""
 
     seconds: float = 0.02
+    gate: str = ""
+    """A path: attempt n waits until there is a file of this name with ``.n`` behind it."""
+    failing: tuple[int, ...] = ()
+    """Attempts that fail."""
 
     async def handle(self, ctx: JobContext, book: Ledger) -> None:
         with book.attempt(ctx):
             await asyncio.sleep(self.seconds)
+            if self.gate:
+                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=60)
+            if ctx.attempt in self.failing:
+                raise Refused
+
+
+class Limited(Step, queue="limited"):
+    """One of those of which the fleet runs only a few at once, where it is told so."""
+
+
+class Seed(Job, queue="seeds"):
+    """Dispatches steps from inside of its process, each at a time of its own; then waits like a step."""
+
+    delays: tuple[float, ...]
+    gate: str = ""
+
+    async def handle(self, ctx: JobContext, book: Ledger) -> None:
+        with book.attempt(ctx):
+            for delay in self.delays if ctx.attempt == 1 else ():
+                due = datetime.now(UTC) + timedelta(seconds=delay)
+                handle = await ctx.client.dispatch(Step()).at(due)
+                book.write("dispatched", handle.id, note=due.timestamp())
+            if self.gate:
+                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=60)
 
 
 class CheckPayment(Job, queue="payments"):
@@ -54,10 +87,6 @@ class CheckPayment(Job, queue="payments"):
     async def handle(self, ctx: JobContext, book: Ledger, session: AsyncSession) -> None:
         found = await session.get(Payment, self.payment_id)
         book.write("end", self.payment_id, ctx.attempt, note=found is not None)
-
-
-class Refused(Exception):
-    """The handler fails after it has written and dispatched."""
 
 
 @dataclass
@@ -97,18 +126,35 @@ class FaultController(Controller):
 
 
 class FaultModule(Module):
-    def __init__(self) -> None:
-        self.imports = (SqlModule(url=os.environ["DATABASE_URL"]),)
-        self.declarations = (FaultController, Step, CheckPayment, goose.declare(Ledger, value=ledger()))
+    def __init__(self, url: str, book: Ledger) -> None:
+        self.imports = (SqlModule(url=url),)
+        self.declarations = (FaultController, Step, Limited, Seed, CheckPayment, goose.declare(Ledger, value=book))
         self.metadata = Base.metadata
 
 
-def application(kind: str, port: int) -> Instance:
-    queues = QueuesModule(stale_job_timeout=LEASE)
+def application(kind: str, url: str, ledger: Path, port: int = 0) -> Instance:
+    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=LEASE)
     if kind == "worker":
-        return worker(FaultModule(), [queues])
-    return api(ApiPlatform(port=port, errors={Refused: 409}), FaultModule(), [queues])
+        return worker(module, [queues])
+    return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])
+
+
+async def work_on_a_short_lease(lease: float, *place: Any) -> None:
+    """A worker whose lease is shorter than what an application may ask for; it ends with a kill."""
+    (settings,) = (each.settings for each in application("worker", *place).modules if isinstance(each, QueuesModule))
+    short: Settings = settings.model_copy(update={"stale_job_timeout": lease})
+    async with goose.running(application("worker", *place), background=True, overrides={Settings: short}):
+        await asyncio.Event().wait()
+
+
+def main(*arguments: str) -> None:
+    """The whole process: ``api`` and a port, or ``worker``; the rest is in the environment."""
+    here = os.environ["DATABASE_URL"], Path(os.environ["LEDGER"])
+    planted.plant(os.environ.get("PLANTED", ""))
+    if "SHORT_LEASE" in os.environ:
+        asyncio.run(work_on_a_short_lease(float(os.environ["SHORT_LEASE"]), *here))
+    goose.start(application(arguments[0], *here, *map(int, arguments[1:])))
 
 
 if __name__ == "__main__":
-    goose.start(application(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    main(*sys.argv[1:])

@@ -139,6 +139,33 @@ async def test_a_shutdown_that_fails_exits_1() -> None:
         assert child.returncode == 1
 
 
+async def test_start_where_a_loop_runs() -> None:
+    """start() within an event loop, as in a script that is imported, says what to do instead."""
+    with pytest.raises(RuntimeError) as error:
+        goose.start(goose.worker(goose.Module))
+    assert str(error.value) == (
+        "start() blocks, and an event loop runs here already: "
+        'call it under `if __name__ == "__main__":`, or use goose.running() in async code'
+    )
+
+
+async def test_several_instances_running() -> None:
+    """running() boots several instances as one application, and wants one at least."""
+
+    class First(goose.Module): ...
+
+    class Second(goose.Module): ...
+
+    first, second = goose.worker(First), goose.worker(Second)
+    async with goose.running(first, second) as kernel:
+        assert first.kernel is second.kernel is kernel
+        assert [str(module) for module in kernel.modules] == ["First", "Second"]
+    assert first.kernel is second.kernel is None
+    with pytest.raises(TypeError, match=r"running\(\) takes at least one instance: goose.running\(app\)"):
+        async with goose.running():
+            pass
+
+
 def test_start_wants_an_instance() -> None:
     """start() without instances says what it takes."""
     with pytest.raises(TypeError, match=r"start\(\) takes at least one instance"):

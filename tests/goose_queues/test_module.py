@@ -129,16 +129,6 @@ class TestWhatIsRefused:
             async with goose.running(make_app(Note, Twin)):
                 pass
 
-    async def test_processes(self, make_app: MakeApp) -> None:
-        """A job that asks for a process of its own is refused, as it would not get one."""
-
-        class Heavy(Note, isolation="process"): ...
-
-        with pytest.raises(ConfigError) as error:
-            async with goose.running(make_app(Heavy)):
-                pass
-        assert str(error.value) == 'Heavy: isolation="process" is not supported by this version; leave it out'
-
     async def test_no_handler(self, make_app: MakeApp) -> None:
         """A job without a handler is refused at boot."""
 

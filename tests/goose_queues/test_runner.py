@@ -24,7 +24,18 @@ from goose_queues.errors import ConfigError, HandlerExited, HookFailed, JobCance
 from goose_queues.job import Job
 from goose_queues.middleware import JobMiddleware, Next
 from goose_queues.prepared import prepare
-from goose_queues.record import Cancelled, ClaimedJob, Completed, ErrorRecord, Failed, Outcome, Released, Retry, Snoozed
+from goose_queues.record import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Doomed,
+    ErrorRecord,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Snoozed,
+)
 from goose_queues.registry import Registry
 from goose_queues.runner import Runner
 from waiting import wait_until
@@ -447,15 +458,20 @@ async def test_a_task_that_its_owner_cancels_during_on_failure_has_no_outcome() 
             await run
 
 
-async def test_a_shutdown_during_on_failure_does_not_undo_the_failure() -> None:
+async def test_on_failure_that_a_shutdown_cuts_off_is_called_again_elsewhere() -> None:
     async with bench(SlowToMourn) as b:
         SlowToMourn.begun = asyncio.Event()
         run, control = b.begin(SlowToMourn, max_retries=0)
         await SlowToMourn.begun.wait()
         control.interrupt()
         outcome = await run
-    assert isinstance(outcome, Failed)
-    assert (outcome.error.type, outcome.note) == ("ValueError", "on_failure() raised Stopped: the worker is stopping")
+        SlowToMourn.begun.clear()
+        assert isinstance(outcome, Doomed)
+        assert outcome.error.type == "ValueError"
+        run, control = b.begin(SlowToMourn, failed_with=outcome.error)
+        await SlowToMourn.begun.wait()
+        control.interrupt()
+        assert await run == Released()
 
 
 # --- signals

@@ -166,7 +166,7 @@ class TestStopping:
         self, boot: Boot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A thread that cannot be ended keeps its job until its lease is over: it is never run beside itself."""
-        monkeypatch.setattr(module, "LAST_MOMENTS", 0.05)
+        monkeypatch.setattr(module, "LAST_MOMENTS", 0.5)
         Stuck.gate.clear()
         try:
             async with boot(Stuck, Diary, shutdown_timeout=0.05, background=True) as kernel:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from goose_queues.clock import Clock
-from goose_queues.errors import StoreUnavailable
 from goose_queues.store import Store
-from store_contract.places import PLACES, Place, is_required
+from store_contract.places import PLACES, Place, open_or_skip
 
 
 @pytest.fixture(params=list(PLACES))
@@ -22,13 +21,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def store(place: Place, request: pytest.FixtureRequest) -> Store:
-    try:
-        return await place.open()
-    except StoreUnavailable as error:
-        name = request.node.callspec.params["place"]
-        if is_required(name):
-            raise
-        pytest.skip(f"{name} is not here: {error}")
+    return await open_or_skip(place, request.node.callspec.params["place"])
 
 
 @pytest.fixture

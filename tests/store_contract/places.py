@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from goose_queues.clock import Clock
+from goose_queues.errors import StoreUnavailable
 from goose_queues.store import Store
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
@@ -45,6 +48,16 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
 PLACES: dict[str, Callable[[Path], AbstractAsyncContextManager[Place]]] = {
     "sqlite": on_sqlite,
 }
+
+
+async def open_or_skip(place: Place, name: str) -> Store:
+    """A store of this place; where its server is not at hand, the test is skipped, unless the run is to fail for it."""
+    try:
+        return await place.open()
+    except StoreUnavailable as error:
+        if is_required(name):
+            raise
+        pytest.skip(f"{name} is not here: {error}")
 
 
 def is_required(name: str) -> bool:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from goose_queues.clock import Clock
-from goose_queues.record import Cancelled, Completed, ErrorRecord, Failed, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.record import (
+    Cancelled,
+    Completed,
+    Doomed,
+    ErrorRecord,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Settlement,
+    Snoozed,
+)
 from goose_queues.store import Store
 from store_contract.making import ERROR, LEASE, MAX_DEATHS, claim, claim_one, new_job, settle
 
@@ -34,6 +45,24 @@ async def test_a_failed_job_keeps_its_error(store: Store) -> None:
     assert record.finished_at is not None
 
 
+async def test_a_doomed_job_comes_back_for_on_failure_alone(store: Store) -> None:
+    job = new_job()
+    await store.insert([job])
+    await settle(store, await claim_one(store), Doomed(ERROR))
+    record = await store.get(job.id)
+    assert record is not None
+    assert (record.status, record.attempts, record.failures, record.error) == ("pending", 1, 1, ERROR)
+    again = await claim_one(store)
+    assert (again.failed_with, again.attempt) == (ERROR, 1)
+    await settle(store, again, Released())
+    again = await claim_one(store)
+    assert again.failed_with == ERROR
+    await settle(store, again, Failed(ERROR))
+    record = await store.get(job.id)
+    assert record is not None
+    assert (record.status, record.attempts, record.failures) == ("failed", 1, 1)
+
+
 async def test_a_cancelled_job_keeps_the_reason(store: Store) -> None:
     job = new_job()
     await store.insert([job])
@@ -51,6 +80,7 @@ OUTCOMES: list[Outcome] = [
     Failed(ERROR),
     Cancelled("why"),
     Released(),
+    Doomed(ERROR),
 ]
 
 
@@ -81,20 +111,20 @@ async def test_what_is_completed_never_changes(store: Store, outcome: Outcome) -
 
 
 async def test_a_pack_of_all_kinds_is_written_and_the_lost_ones_are_named(store: Store, clock: Clock) -> None:
-    await store.insert([new_job() for _ in range(12)])
-    lost = (await claim(store, 6)).jobs
+    await store.insert([new_job() for _ in range(14)])
+    lost = (await claim(store, 7)).jobs
     clock.offset += LEASE + 1
     await store.rescue(10, MAX_DEATHS)
-    held = (await claim(store, 6)).jobs
+    held = (await claim(store, 7)).jobs
     pack = [Settlement(job, outcome) for jobs in (lost, held) for job, outcome in zip(jobs, OUTCOMES, strict=True)]
     assert {job.id for job in lost} == {job.id for job in held}
-    assert await store.settle(pack[:6]) == {job.id for job in lost}
-    mixed = [*pack[6:9], *pack[3:6]]
+    assert await store.settle(pack[:7]) == {job.id for job in lost}
+    mixed = [*pack[7:10], *pack[3:7]]
     assert await store.settle(mixed) == {job.id for job in lost[3:]}
-    assert await store.settle(pack[9:]) == frozenset()
+    assert await store.settle(pack[10:]) == frozenset()
     stats = (await store.stats())["default"]
     assert (stats.completed, stats.failed, stats.cancelled, stats.processing) == (1, 1, 1, 0)
-    assert stats.pending == 9
+    assert stats.pending == 11
 
 
 async def test_a_hundred_completed_with_one_lost_among_them(store: Store, clock: Clock) -> None:

@@ -31,17 +31,25 @@ from goose import (
 )
 from goose.testing import AppTestClient
 from goose_queues import (
+    BatchHandle,
+    BatchProgress,
+    ChainHandle,
     Client,
     Job,
     JobContext,
     JobHandle,
+    JobListing,
     JobMiddleware,
     JobStatus,
     Next,
+    PendingBatch,
+    PendingChain,
+    Progress,
     QueuesModule,
     QueueStats,
     exponential,
 )
+from goose_queues.record import Status
 from goose_queues.testing import DrainReport, FakeQueue, drain
 from goose_sql import Database, SqlModule
 
@@ -105,6 +113,9 @@ class ProcessOrder(Job, retry_delay=exponential(1, cap=300, jitter=0.1)):
 
     async def handle(self, ctx: JobContext, mailer: Mailer) -> str:
         await mailer.send("a", "b")
+        await ctx.progress(1, 2, "sent")
+        await ctx.progress(0.5)
+        await ctx.heartbeat()
         return self.order_id
 
     def retry_after(self, attempt: int, error: Exception) -> timedelta | None:
@@ -114,6 +125,14 @@ class ProcessOrder(Job, retry_delay=exponential(1, cap=300, jitter=0.1)):
 class DrawInvoice(Job):
     def handle(self, ctx: JobContext) -> bytes:
         return b""
+
+
+class BatchComplete(Job):
+    batch_id: str
+
+    async def handle(self, ctx: JobContext) -> None:
+        progress = await ctx.client.get_batch(self.batch_id)
+        assert_type(progress.completed, int)
 
 
 class SignedIn:
@@ -182,6 +201,7 @@ class OrdersModule(Module):
         SendEmail,
         ProcessOrder,
         DrawInvoice,
+        BatchComplete,
     )
     exports = (OrderService,)
 
@@ -200,6 +220,7 @@ queues_module = QueuesModule(
     enable_stale_job_recovery=True,
     queues=("default", "emails", "exports"),
     workers={"default": 2, "emails": 4, "exports": 1},
+    limits={"exports": 1},
     shutdown_timeout=timedelta(seconds=30),
     middleware=(LoggingMiddleware,),
     max_payload_size=256 * 1024,
@@ -223,6 +244,51 @@ async def dispatching(queue: Client, session: AsyncSession) -> None:
     assert_type(await queue.dispatch_many(SendEmail(to=a, subject="s") for a in "abc"), list[JobHandle])
     assert_type(await queue.get_status("id"), JobStatus)
     assert_type((await queue.stats())["emails"], QueueStats)
+
+
+async def chaining(queue: Client, session: AsyncSession) -> None:
+    first, second = ProcessOrder(order_id="o"), SendEmail(to="a", subject="b")
+    pending = queue.chain(first, second, queue.batch([second])).on_queue("orders").delay(5).using(session)
+    assert_type(pending, PendingChain)
+    chain = await pending.dispatch()
+    assert_type(chain, ChainHandle)
+    assert_type(chain.id, str)
+    assert_type(chain.ids, tuple[str, ...])
+    assert_type(chain.links, tuple[JobHandle | BatchHandle, ...])
+    assert_type(queue.chain(first).priority(3).send(), ChainHandle)
+
+
+async def batching(queue: Client, recipients: list[str]) -> None:
+    batch = queue.batch(SendEmail(to=a, subject="s") for a in recipients).on_queue("emails")
+    batch.then(BatchComplete(batch_id=batch.id))
+    batch.catch(BatchComplete(batch_id=batch.id)).finally_(BatchComplete(batch_id=batch.id))
+    assert_type(batch, PendingBatch)
+    assert_type(batch.id, str)
+    handle = await batch.dispatch()
+    assert_type(handle, BatchHandle)
+    assert_type(handle.jobs, tuple[JobHandle, ...])
+    assert_type(await handle.progress(), BatchProgress)
+    assert_type(await queue.get_batch(batch.id), BatchProgress)
+    mixed = queue.batch([SendEmail(to="a", subject="s"), queue.chain(ProcessOrder(order_id="o"))])
+    assert_type(mixed.at(datetime(2027, 1, 1, 9, tzinfo=UTC)).send(), BatchHandle)
+
+
+async def steering(queue: Client, job_id: str) -> None:
+    await queue.retry(job_id)
+    await queue.cancel(job_id)
+    await queue.cancel(job_id, "no longer wanted")
+    await queue.pause("emails")
+    await queue.resume("emails")
+    assert_type(await queue.purge("emails"), int)
+    listing = queue.jobs(queue="emails", status="failed", limit=100)
+    assert_type(listing, JobListing)
+    async for job in listing:
+        assert_type(job, JobStatus)
+        assert_type(job.status, Status)
+        assert_type(job.progress, Progress | None)
+    assert_type(listing.cursor, str | None)
+    async for job in queue.jobs(chain="id", batch="id", name="send-email", cursor=listing.cursor):
+        assert_type(job.chain_id, str | None)
 
 
 async def running() -> None:

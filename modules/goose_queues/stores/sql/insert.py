@@ -46,19 +46,17 @@ def insert(
     connection: Connection, layout: Layout, now: int, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()
 ) -> frozenset[str]:
     """Store all of it, due from ``now`` or later; return the queues that have something to claim, now or later."""
-    moves: counts.Moves = Counter()
     for start in range(0, len(jobs), CHUNK):
         rows = [_row(job, now) for job in jobs[start : start + CHUNK]]
         _statement(layout).run_many(connection, rows)
-        moves.update((row["queue"], row["state"]) for row in rows if row["state"] != READY)
-    if moves:
-        counts.apply(connection, layout, moves)
-    return frozenset(job.queue for job in jobs if not job.position) | _insert_batches(connection, layout, now, batches)
+        resting = [(row["queue"], row["state"]) for row in rows if row["state"] != READY]
+        if resting:
+            counts.apply(connection, layout, Counter(resting))
+    queues = frozenset([job.queue for job in jobs if not job.position])
+    return queues | _insert_batches(connection, layout, now, batches) if batches else queues
 
 
 def _insert_batches(connection: Connection, layout: Layout, now: int, batches: Sequence[NewBatch]) -> frozenset[str]:
-    if not batches:
-        return frozenset()
     _of_batches(layout).run_many(connection, [_batch_row(batch, now) for batch in batches])
     callbacks = [_callback_row(job) for batch in batches for job in batch.callbacks]
     _of_callbacks(layout).run_many(connection, callbacks)

@@ -30,6 +30,8 @@ from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
 
+BATCHES: Final = "batches"
+"""The cursor behind the last job: what is left are batches."""
 _START: Final = (-(2**62), "")
 
 
@@ -46,6 +48,8 @@ def find_old(
     connection: Connection, layout: Layout, now: int, retention: float, limit: int, cursor: str | None
 ) -> Chunk:
     """Look at ``limit`` jobs that finished more than ``retention`` seconds ago; those of them that may go."""
+    if cursor == BATCHES:
+        return Chunk((), None)
     places = sorted(place for place in counts.places(connection, layout) if place[1] in FINISHED)
     start = _place_of(cursor)
     ids: list[str] = []

@@ -32,6 +32,11 @@ _EVERY: Final[ColumnElement[Any]] = literal_column("*")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 
 
+def touch(connection: Connection, layout: Layout) -> None:
+    """Read as little of the jobs as can be read."""
+    _any_job(layout).rows(connection, {})
+
+
 def get(connection: Connection, layout: Layout, job_id: str) -> JobRecord | None:
     """One job; None for any text that is no id of one."""
     if not is_id(job_id):
@@ -157,6 +162,11 @@ def _shown(moving: _Moving, resting: Mapping[str, int], *, paused: bool) -> Queu
         paused=paused,
         oldest_pending_at=shown_or_none(moving.oldest),
     )
+
+
+@lru_cache(maxsize=16)
+def _any_job(layout: Layout) -> Statement:
+    return layout.prepare(select(layout.tables.jobs.c.id).limit(_ONE))
 
 
 @lru_cache(maxsize=16)

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal_column, select, update
 
-from goose_queues.record import Cancelled, ClaimedJob, Completed, Failed, Outcome, Released, Retry, Settlement, Snoozed
+from goose_queues.record import (
+    Cancelled,
+    ClaimedJob,
+    Completed,
+    Doomed,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Settlement,
+    Snoozed,
+)
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import Ended, advance, ended
 from goose_queues.stores.sql.fence import NO_LEASE, held, holders
@@ -113,6 +124,8 @@ def _row(claimed: ClaimedJob, outcome: Outcome, now: int) -> _Row:
             return _finish(claimed, COMPLETED, now, result=result, note=note)
         case Failed(error, note):
             return _finish(claimed, FAILED, now, failed=1, error=error_text(error), note=note)
+        case Doomed(error):
+            return _again(claimed, now, None, failed=1, doomed=1, error=error_text(error))
         case Cancelled(reason):
             return _finish(claimed, CANCELLED, now, note=reason)
         case Retry(delay, error, note):
@@ -155,6 +168,7 @@ def _again(
     *,
     failed: int = 0,
     refunded: int = 0,
+    doomed: int = 0,
     error: str | None = None,
     note: str | None = None,
 ) -> _Row:
@@ -167,6 +181,7 @@ def _again(
         "due": due,
         "failed": failed,
         "refunded": refunded,
+        "now_doomed": doomed,
         "new_error": error,
         "new_note": plain(note),
     }
@@ -202,6 +217,7 @@ def _returning(layout: Layout) -> Statement:
             due_at=func.coalesce(bindparam("due"), jobs.c.due_at),
             attempts=jobs.c.attempts - bindparam("refunded") * NOT_DOOMED,
             failures=jobs.c.failures + bindparam("failed") * NOT_DOOMED,
+            doomed=case((jobs.c.doomed != literal_column("0"), jobs.c.doomed), else_=bindparam("now_doomed")),
             error=func.coalesce(bindparam("new_error"), jobs.c.error),
             note=func.coalesce(bindparam("new_note"), jobs.c.note),
             **NO_LEASE,

@@ -43,9 +43,9 @@ from goose_queues.stores.sql.lease import extend, rescue
 from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.moment import stored
 from goose_queues.stores.sql.outgoing import Outgoing
-from goose_queues.stores.sql.prune import find_old, prune, prune_batches
+from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
 from goose_queues.stores.sql.purge import purge
-from goose_queues.stores.sql.read import batch, get, stats
+from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
@@ -116,9 +116,9 @@ class SqlStore:
             await self._database.close()
 
     async def check(self) -> None:
-        """Return when the database answers."""
+        """Return when the database answers and has the queue's tables."""
         with self._faults():
-            await self._database.check()
+            await read(self._database, lambda it: touch(it, self._layout))
 
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Tell ``listener`` of queues that may have something new; return what ends that."""
@@ -222,7 +222,9 @@ class SqlStore:
             if chunk.ids:
                 deleted = await write(self._database, lambda it: prune(it, self._layout, now, retention, chunk))
             if chunk.cursor is None:
-                await write(self._database, lambda it: prune_batches(it, self._layout, now, retention, limit))
+                batches = await write(self._database, lambda it: prune_batches(it, self._layout, now, retention, limit))
+                if batches == limit:
+                    return Pruned(deleted, BATCHES)
                 await self._correct_counts()
         return Pruned(deleted, chunk.cursor)
 

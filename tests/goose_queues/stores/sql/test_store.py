@@ -72,6 +72,8 @@ async def test_tables_that_vanish_are_a_store_that_is_not_there(file: Path, stor
     with pytest.raises(StoreUnavailable) as caught:
         await store.insert([new_job()])
     assert str(caught.value) == f"the queue's store sqlite:///{file} is not available: no such table: goose_jobs."
+    with pytest.raises(StoreUnavailable, match="no such table: goose_jobs"):
+        await store.check()
 
 
 async def test_a_blocking_insert_takes_only_what_join_has_returned(store: SqlStore) -> None:
