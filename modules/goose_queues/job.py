@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from goose_queues.backoff import Backoff, backoff
 from goose_queues.context import JobContext
-from goose_queues.redact import MASK, is_secret
+from goose_queues.redact import MASK, is_secret, mask_secrets
 from goose_queues.values import UNSET, Duration, Unset, job_name, priority, queue_name, retries, timeout
 
 if TYPE_CHECKING:
@@ -141,6 +141,9 @@ class Job(BaseModel):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, MASK if name and is_secret(name) else value) for name, value in super().__repr_args__()]
+
+    def __repr_str__(self, join_str: str) -> str:
+        return mask_secrets(super().__repr_str__(join_str))
 
 
 OPTIONS: Final = (
