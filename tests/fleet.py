@@ -66,9 +66,7 @@ class Fleet:
         self.faults: list[Fault] = []
         """What was done to the processes, as the checker wants to know it."""
 
-    def start(
-        self, *arguments: str, workers: int | None = None, script: Path | None = None, **environ: str
-    ) -> Process:
+    def start(self, *arguments: str, workers: int | None = None, script: Path | None = None, **environ: str) -> Process:
         """A process of the application (``"worker"``, or ``"api"`` and a port), or of another script."""
         given = {"LEDGER": str(self.ledger.path), "DATABASE_URL": self.url, **environ}
         if workers is not None:

@@ -53,7 +53,9 @@ def count_attempts_on_failure() -> None:
 
     def settle_and_count(connection: Connection, layout: Layout, now: int, settlements: Sequence[Settlement]) -> Any:
         for one in settlements:
-            connection.execute(text("UPDATE goose_jobs SET attempts = attempts + 1 WHERE id = :id"), {"id": one.claimed.id})
+            connection.execute(
+                text("UPDATE goose_jobs SET attempts = attempts + 1 WHERE id = :id"), {"id": one.claimed.id}
+            )
         return settle_all(connection, layout, now, settlements)
 
     store.settle = settle_and_count
@@ -169,8 +171,10 @@ def limit_in_memory() -> None:
         if request.fleet_limit is None:
             return request.limit
         jobs = layout.tables.jobs
-        mine = select(literal_column("count(*)")).select_from(jobs).where(
-            jobs.c.state == word(PROCESSING), jobs.c.queue == request.queue, jobs.c.worker == request.worker
+        mine = (
+            select(literal_column("count(*)"))
+            .select_from(jobs)
+            .where(jobs.c.state == word(PROCESSING), jobs.c.queue == request.queue, jobs.c.worker == request.worker)
         )
         return min(request.limit, request.fleet_limit - (connection.scalar(mine) or 0))
 
