@@ -142,8 +142,11 @@ class Job(BaseModel):
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, MASK if name and is_secret(name) else value) for name, value in super().__repr_args__()]
 
-    def __repr_str__(self, join_str: str) -> str:
-        return mask_secrets(super().__repr_str__(join_str))
+    def __repr__(self) -> str:
+        return mask_secrets(super().__repr__())
+
+    def __str__(self) -> str:
+        return mask_secrets(super().__str__())
 
 
 OPTIONS: Final = (
