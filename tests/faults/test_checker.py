@@ -139,24 +139,25 @@ SCENES = (
     a_quiet_day,
     a_long_job,
 )
-CAUGHT = (
+RUN_TWICE: set[Kind] = {"overlap", "double"}
+"""A worker that has a job for the second time ends its own first attempt before."""
+CAUGHT: tuple[tuple[str, Scene, set[Kind]], ...] = (
     ("delete_on_claim", a_kill, {"lost"}),
     ("complete_on_claim", a_kill, {"no end"}),
     ("count_attempts_on_failure", a_kill, {"attempts"}),
     ("acknowledge_before_commit", a_kill, {"lost"}),
     ("release_before_settling", a_kill_between_links, {"chain order"}),
-    ("settle_unfenced", a_frozen_worker, {"overlap"}),
-    ("rescue_unfenced", two_rescuers, {"overlap"}),
-    ("identity_of_host", a_newcomer, {"overlap"}),
-    ("claim_without_a_lock", a_quiet_day, {"overlap"}),
+    ("settle_unfenced", a_frozen_worker, RUN_TWICE),
+    ("rescue_unfenced", two_rescuers, RUN_TWICE),
+    ("identity_of_host", a_newcomer, RUN_TWICE),
+    ("claim_without_a_lock", a_quiet_day, RUN_TWICE),
     ("due_in_whole_seconds", a_quiet_day, {"early"}),
     ("retry_at_once", a_quiet_day, {"early retry"}),
     ("limit_in_memory", a_quiet_day, {"limit"}),
     ("count_batches_by_hand", a_quiet_day, {"callback missing"}),
-    # Where the same worker has the job again, it ends the first attempt before.
-    ("never_extend", a_long_job, {"overlap", "double"}),
-    ("rescue_by_start", a_long_job, {"overlap", "double"}),
-    ("lease_by_own_clock", a_long_job, {"overlap", "double"}),
+    ("never_extend", a_long_job, RUN_TWICE),
+    ("rescue_by_start", a_long_job, RUN_TWICE),
+    ("lease_by_own_clock", a_long_job, RUN_TWICE),
 )
 
 
