@@ -6,7 +6,6 @@ the counts wrong, and ``drift`` tells by how much without holding a writer up.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -20,6 +19,7 @@ Moves: TypeAlias = Counter[tuple[str, str]]
 """(queue, state) to the number of jobs that have come, less those that have gone."""
 
 _NONE: Final[ColumnElement[int]] = literal_column("0")
+_MOST: Final = 2**48
 
 
 def apply(connection: Connection, layout: Layout, moves: Moves) -> None:
@@ -47,7 +47,7 @@ def drift(connection: Connection, layout: Layout) -> Moves:
         {
             (queue, state): int(jobs)
             for queue, state, jobs in rows
-            if isinstance(queue, str) and isinstance(state, str) and math.isfinite(jobs)
+            if isinstance(queue, str) and isinstance(state, str) and -_MOST < jobs < _MOST
         }
     )
 

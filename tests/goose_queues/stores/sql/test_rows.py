@@ -197,7 +197,7 @@ async def test_a_queue_that_cannot_be_read_stops_nobody_from_looking(
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("jobs", ["many", float("inf"), 1.5, b"\xff", 2**63 - 1])
+@pytest.mark.parametrize("jobs", ["many", float("inf"), 1e300, 1.5, b"\xff", 2**63 - 1])
 async def test_counts_that_a_hand_has_written_stop_nothing(store: SqlStore, hand: Hand, jobs: Any) -> None:
     await store.insert([new_job(), new_job(delay=9.0)])
     hand("insert or replace into goose_counts values ('default', 'scheduled', ?), ('default', 'failed', ?)", jobs, jobs)
