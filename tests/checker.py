@@ -169,6 +169,16 @@ def check(history: History) -> list[Violation]:
     ]
 
 
+def attempts_in_flight(history: History) -> list[int]:
+    """How many attempts each kill cut off."""
+    runs = [run for found in _attempts(history).values() for run in found]
+    return [
+        sum(run.pid == fault.pid and run.start <= fault.over and run.end is None for run in runs)
+        for fault in history.faults
+        if fault.killed
+    ]
+
+
 # --- attempts out of lines
 
 
@@ -288,15 +298,16 @@ def _numbers(before: Attempt, after: Attempt) -> Violation | None:
 
 def _again(before: Attempt, after: Attempt, retry_delay: float) -> Violation | None:
     """What is wrong with an attempt after one that has ended."""
-    if after.start >= before.lease_over or before.outcome in {"interrupted", "snoozed"}:
+    refunded = before.outcome in {"interrupted", "snoozed"} and after.number == before.number
+    if after.start >= before.lease_over or refunded:
         return None
     if before.outcome == "raised":
         if after.start >= before.over + retry_delay:
             return None
         text = f"{after} started {after.start - before.over:.3f} s after {before} had failed, not {retry_delay:g} s"
         return Violation("early retry", before.job, text)
-    ended = "had returned" if before.outcome else "was heard of last"
-    return Violation("double", before.job, f"{after} ran although {before} {ended} and its lease was not over")
+    ended = f"had {before.outcome}" if before.outcome == "returned" else f"was {before.outcome or 'running'}"
+    return Violation("double", before.job, f"{after} ran: {before} {ended}, and nothing had ended its lease")
 
 
 def _early(history: History, attempts: Attempts) -> Iterator[Violation]:
@@ -373,7 +384,7 @@ def _batch(batch: Batch, history: History, attempts: Attempts) -> Iterator[Viola
             yield Violation("callback twice", name, f"{len(jobs)} are stored, and {len(ran)} of them ran")
         for job in ran:
             begun = attempts[job][0].start
-            if (waits := _still_to_come(role, batch, begun, attempts)) is not None:
+            if (waits := _still_to_come(role, batch, begun, history, attempts)) is not None:
                 yield Violation("callback early", job, f"{role} ran before {waits} had ended")
 
 
@@ -388,12 +399,13 @@ def _is_called_for(role: Role, batch: Batch, history: History) -> bool:
             return all(status in TERMINAL for status in statuses)
 
 
-def _still_to_come(role: Role, batch: Batch, begun: float, attempts: Attempts) -> str | None:
+def _still_to_come(role: Role, batch: Batch, begun: float, history: History, attempts: Attempts) -> str | None:
     """A member that ran, or was yet to run, when the callback began."""
     runs = {job: attempts[job] for job in batch.members if job in attempts}
     if role == "catch":
-        over = any(run.outcome == "raised" and run.over <= begun for found in runs.values() for run in found)
-        return None if over else "any member"
+        failed = [job for job in runs if job in history.endings and history.endings[job].status == "failed"]
+        over = any(all(min(run.over, run.lease_over) <= begun for run in runs[job]) for job in failed)
+        return None if over or not failed else "any member that has failed"
     return next(
         (job for job, found in runs.items() if any(begun < min(run.over, run.lease_over) for run in found)), None
     )

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import httpx2
 import psutil
 
-from checker import Dispatched, Ending, Fault, History
+from checker import Batch, Dispatched, Ending, Fault, History, Role
 from ledger import Ledger
 from waiting import wait_until
 
@@ -121,10 +121,25 @@ class Fleet:
         self._change(process.pid, over=time.time())
 
     def end_leases(self, process: Process) -> None:
-        """End all leases in the store, those of a process that is dead or frozen, instead of waiting for it."""
+        """End the leases of a process that is dead or frozen, instead of waiting for it."""
         self._change(process.pid, leases_end=time.time())
+        names = [entry.job for entry in self.ledger.read() if entry.event == "up" and entry.pid == process.pid]
         with closing(sqlite3.connect(self.file, timeout=30)) as raw, raw:
-            raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")
+            for name in names:
+                raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing' AND worker = ?", (name,))
+
+    def is_over(self) -> bool:
+        """Whether every job in the store has come to its end."""
+        with closing(sqlite3.connect(self.file, timeout=30)) as raw:
+            left = "SELECT 1 FROM goose_jobs WHERE state NOT IN ('completed', 'failed', 'cancelled') LIMIT 1"
+            return raw.execute(left).fetchone() is None
+
+    def callbacks(self, batch: str, members: Sequence[str], *roles: Role) -> Batch:
+        """A batch that asked for these callbacks, with the jobs that they have become."""
+        called = "SELECT id FROM goose_jobs WHERE batch_id = ? AND batch_role = ?"
+        with closing(sqlite3.connect(self.file, timeout=30)) as raw:
+            found = {role: tuple(job for (job,) in raw.execute(called, (batch, role))) for role in roles}
+        return Batch(tuple(members), found)
 
     def endings(self) -> dict[str, Ending]:
         """What the store says of every job, read without any code of ours."""

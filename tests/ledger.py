@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-Event: TypeAlias = Literal["dispatched", "start", "end", "seen", "error", "held", "freed"]
-"""``dispatched``: acknowledged to its caller. ``start``, ``end``: a handler began or ended an attempt. ``seen``: somebody
-read the status in ``note``. ``error``: user code got the error in ``note``. ``held``, ``freed``: a lock of a foreigner."""
+Event: TypeAlias = Literal["up", "dispatched", "start", "end", "seen", "error", "held", "freed"]
+"""``up``: a process works under the identity that stands in place of a job. ``dispatched``: acknowledged to its caller.
+``start``, ``end``: a handler began or ended an attempt. ``seen``: somebody read the status in ``note``. ``error``: user
+code got the error in ``note``. ``held``, ``freed``: a foreigner's lock."""
 Outcome: TypeAlias = Literal["returned", "raised", "interrupted", "snoozed"]
 """How a handler ended: ``interrupted`` when it was cancelled from outside."""
 
@@ -49,6 +50,8 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: list[Entry] = []
+        self._offset = 0
 
     def write(self, event: Event, job: str, attempt: int = 0, note: Any = None, outcome: Outcome | None = None) -> None:
         line = json.dumps([event, job, attempt, os.getpid(), time.time(), note, outcome]) + "\n"
@@ -73,9 +76,14 @@ class Ledger:
             self.write("end", ctx.job_id, ctx.attempt, outcome=outcome)
 
     def read(self) -> list[Entry]:
-        if not self.path.exists():
-            return []
-        return [Entry(*json.loads(line)) for line in self.path.read_text().splitlines()]
+        """All entries; it costs no more than what has come since the last time."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._offset += len(whole + newline)
+            self._read += [Entry(*json.loads(line)) for line in whole.splitlines()]
+        return self._read.copy()
 
     def by_job(self, event: Event) -> dict[str, list[Entry]]:
         """The entries of this kind, by job."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -64,5 +65,14 @@ def _run(module: str, arguments: Sequence[str], environ: Mapping[str, str], log:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    threading.Thread(target=_end_with_the_test, daemon=True).start()
     os.environ.update(environ)
     import_module(module).main(*arguments)
+
+
+def _end_with_the_test() -> None:
+    """A test that is killed leaves nobody behind."""
+    test = multiprocessing.parent_process()
+    if test is not None:
+        test.join()
+        os._exit(1)

@@ -20,6 +20,7 @@ from faults import planted
 from goose import ApiPlatform, Context, Controller, Instance, Module, api, get, post, worker
 from goose_queues import Client, Job, JobContext, QueuesModule
 from goose_queues.config import Settings
+from goose_queues.supervisor import Supervisor
 from goose_sql import Database, SqlModule
 from ledger import Ledger
 from waiting import wait_until
@@ -49,10 +50,13 @@ class Step(Job, queue="steps", retry_delay=RETRY_DELAY):
     """A path: attempt n waits until there is a file of this name with ``.n`` behind it."""
     failing: tuple[int, ...] = ()
     """Attempts that fail."""
+    once: bool = False
+    """Whether it takes its time only until it was interrupted."""
 
     async def handle(self, ctx: JobContext, book: Ledger) -> None:
         with book.attempt(ctx):
-            await asyncio.sleep(self.seconds)
+            if not (self.once and book.by_job("end")[ctx.job_id]):
+                await asyncio.sleep(self.seconds)
             if self.gate:
                 await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=60)
             if ctx.attempt in self.failing:
@@ -90,6 +94,17 @@ class CheckPayment(Job, queue="payments"):
 
 
 @dataclass
+class Announcer:
+    """Says under which identity this process holds its leases, before it claims anything."""
+
+    supervisor: Supervisor
+    book: Ledger
+
+    def on_boot(self) -> None:
+        self.book.write("up", self.supervisor.identity)
+
+
+@dataclass
 class FaultController(Controller):
     queue: Client
     session: AsyncSession
@@ -98,7 +113,8 @@ class FaultController(Controller):
     @post("/steps/{count:int}")
     async def steps(self, ctx: Context) -> list[str]:
         # Of different lengths, so that they do not all end in one moment.
-        jobs = (Step(seconds=0.01 + 0.004 * (number % 6)) for number in range(int(ctx.param("count"))))
+        unit = float(ctx.query("seconds", "0.02"))
+        jobs = (Step(seconds=unit * (0.5 + 0.2 * (number % 6))) for number in range(int(ctx.param("count"))))
         return [handle.id for handle in await self.queue.dispatch_many(jobs)]
 
     @post("/joined/{id}")
@@ -128,7 +144,15 @@ class FaultController(Controller):
 class FaultModule(Module):
     def __init__(self, url: str, book: Ledger) -> None:
         self.imports = (SqlModule(url=url),)
-        self.declarations = (FaultController, Step, Limited, Seed, CheckPayment, goose.declare(Ledger, value=book))
+        self.declarations = (
+            FaultController,
+            Announcer,
+            Step,
+            Limited,
+            Seed,
+            CheckPayment,
+            goose.declare(Ledger, value=book),
+        )
         self.metadata = Base.metadata
 
 

@@ -1,4 +1,4 @@
-"""The fleet whose processes the fault tests kill."""
+"""The fleets whose processes the fault tests kill, freeze and stop."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from faults.application import LEASE
 from fleet import Fleet
+from quick_fleet import QuickFleet
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, Path(__file__).with_name("application.py"), LEASE)
+    fleet = QuickFleet(tmp_path, "faults.application", LEASE)
     yield fleet
     fleet.end()

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, literal_column, select, text
 
 from goose_queues.record import Claim, Claimed, Completed, Failed, Rescued, Settlement
-from goose_queues.stores.sql import advance, claim, insert, lease, settle, store
+from goose_queues.stores.sql import claim, insert, lease, settle, store
 from goose_queues.stores.sql.advance import Advance
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout
@@ -185,32 +185,31 @@ def count_batches_by_hand() -> None:
     """How many members of a batch are over is read, added to, and written back, in more than one step."""
     settle_now = SqlStore.settle
     over: dict[str, int] = {}
+    making = text("CREATE TABLE IF NOT EXISTS counted (batch TEXT PRIMARY KEY, jobs INTEGER)")
+    counting = text("SELECT jobs FROM counted WHERE batch = :batch")
+    writing = text("INSERT OR REPLACE INTO counted VALUES (:batch, :jobs)")
 
     async def read_then_settle(self: SqlStore, settlements: Sequence[Settlement]) -> frozenset[str]:
         members = Counter(
-            one.claimed.batch_id
+            str(one.claimed.batch_id)
             for one in settlements
             if one.claimed.batch_role == "member" and isinstance(one.outcome, Completed | Failed)
         )
-
-        def count(connection: Connection, batch: str) -> int:
-            counted = text("SELECT coalesce(completed, 0) FROM goose_batches WHERE id = :id")
-            return int(connection.scalar(counted, {"id": batch}) or 0)
-
-        for batch, number in members.items():
-            over[batch or ""] = number + await self._database.read(lambda it, id=batch or "": count(it, id))
+        await self._database.write(lambda it: it.execute(making).close())
+        for batch, jobs in members.items():
+            before = await self._database.read(lambda it, of=batch: it.scalar(counting, {"batch": of}))
+            over[batch] = jobs + (before or 0)
         await asyncio.sleep(_SOON)
         return await settle_now(self, settlements)
 
     def judge_by_count(self: Advance, batch_id: str, **_: bool) -> None:
-        counted = text("UPDATE goose_batches SET completed = :over WHERE id = :id")
-        self.connection.execute(counted, {"over": over[batch_id], "id": batch_id})
+        self.connection.execute(writing, {"batch": batch_id, "jobs": over[batch_id]})
         batch = self._batch(batch_id)
         if batch is not None and over[batch_id] >= batch.total:
-            self._end(batch_id, batch.total)
+            self._end(batch)
 
     SqlStore.settle = read_then_settle  # type: ignore[method-assign]
-    advance.Advance.judge = judge_by_count  # type: ignore[method-assign,assignment]
+    Advance.judge = judge_by_count  # type: ignore[method-assign,assignment]
 
 
 def release_before_settling() -> None:
