@@ -460,12 +460,13 @@ def shown(record: JobRecord) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_whatever_is_done_in_whatever_order(name: str) -> None:
+@pytest.mark.parametrize("turn", range(20 if SOAK else 1))
+def test_whatever_is_done_in_whatever_order(name: str, turn: int) -> None:
     machine = type("Machine", (StoreMachine,), {"place_name": name})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=2_000 if SOAK else 60,
+            max_examples=100 if SOAK else 60,
             stateful_step_count=80 if SOAK else 30,
             deadline=None,
             print_blob=True,

@@ -161,7 +161,7 @@ def _is_more(connection: Connection, layout: Layout, section: Section, wanted: J
 
 
 def _key(section: Section, row: Sequence[Any]) -> list[Any]:
-    values = dict(zip(RECORD, row, strict=True))
+    values: dict[str, Any] = dict(zip(RECORD, row, strict=True))
     return [values[column.lstrip("-")] for column in section.key]
 
 
