@@ -32,6 +32,9 @@ ACCEPTED = (
     # Its first row.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_ready",
     "SCAN goose_jobs USING COVERING INDEX ix_goose_jobs_ready",
+    # As many of them as are walked at most.
+    "CO-ROUTINE ready",
+    "SCAN ready",
     # Bounded by the slots of the fleet.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_leased",
     "SCAN goose_jobs USING COVERING INDEX ix_goose_jobs_leased",
