@@ -46,6 +46,9 @@ FINISHED: Final = (COMPLETED, FAILED, CANCELLED)
 AT_REST: Final = (SCHEDULED, WAITING, *FINISHED)
 """States in which rows pile up without being on their way: counted in a table of their own, never by walking them."""
 
+FAR: Final[ColumnElement[int]] = literal_column(str(2**62), BigInteger)
+"""A time that none reaches, unless a hand has written it: text sorts above every number."""
+
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,31}\Z")
 
 

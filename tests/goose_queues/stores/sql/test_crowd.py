@@ -71,7 +71,7 @@ def _count_steps(connection: Connection, layout: Layout, now: int) -> Steps:
     settlements = [Settlement(job, Completed()) for job in claimed[:7]]
     settlements.append(Settlement(claimed[7], Retry(60.0, ERROR)))
     counted("settle", lambda: settle(connection, layout, now, settlements))
-    counted("extend", lambda: extend(connection, layout, now, {claimed[8].id: claimed[8].token}, 30.0, frozenset()))
+    counted("extend", lambda: extend(connection, layout, now, {claimed[8].id: claimed[8].token}, 30.0))
     counted("rescue", lambda: rescue(connection, layout, now, 10, 3))
     counted("cancel", lambda: steer.cancel(connection, layout, now, claimed[9].id, "why"))
     counted("cancel requests", lambda: steer.cancel_requests(connection, layout))

@@ -75,7 +75,7 @@ async def test_no_operation_walks_a_backlog(store: SqlStore, plans: list[tuple[s
         claimed = claim_on_sqlite(
             connection, layout, NOW + 61_000_000, Claim("default", frozenset({"Work", "b", "c"}), 50, 30.0, "w", 40)
         )
-        extend(connection, layout, NOW, {job.id: job.token for job in claimed.jobs[:1]}, 30.0, frozenset())
+        extend(connection, layout, NOW, {job.id: job.token for job in claimed.jobs[:1]}, 30.0)
         settle(connection, layout, NOW, [Settlement(claimed.jobs[0], Completed())])
         rescue(connection, layout, NOW + 10**9, 10, 3)
         prune(connection, layout, NOW + 10**9, 1.0, find_old(connection, layout, NOW + 10**9, 1.0, 10, None))
@@ -123,7 +123,7 @@ async def test_no_steering_and_no_listing_walks_a_backlog(store: SqlStore, plans
         ):
             found = page(connection, layout, wanted, 3, None)
             page(connection, layout, wanted, 3, found.cursor)
-        purge(connection, layout, NOW, "default", 5)
+        purge(connection, layout, NOW, "default", 5, None)
 
     await store._database.write(operate)
     assert len({text for text, _ in plans}) > 30
