@@ -87,7 +87,7 @@ class SqlStore:
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
         self._layout = Layout(queue_tables(prefix), _dialect(database))
-        self._wakeup = Wakeup(database, self._layout)
+        self._wakeup = Wakeup(database, self._layout, self._now)
         self._outgoing = Outgoing(self.insert)
 
     async def open(self) -> None:

@@ -138,6 +138,7 @@ def _jobs(prefix: str, schema: str | None, metadata: MetaData) -> Table:
     _partial(f"ix_{prefix}jobs_finished", "finished_at IS NOT NULL", c.queue, c.state, c.finished_at)
     _partial(f"ix_{prefix}jobs_waiting", "state = 'waiting'", c.queue, c.id)
     _partial(f"ix_{prefix}jobs_chain", "chain_id IS NOT NULL", c.chain_id, c.position)
+    _partial(f"ix_{prefix}jobs_link", "chain_id IS NOT NULL AND finished_at IS NULL", c.chain_id)
     _partial(f"ix_{prefix}jobs_batch", "batch_role = 'member'", c.batch_id, c.state, c.id)
     return table
 
