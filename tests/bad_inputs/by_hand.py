@@ -1,0 +1,87 @@
+"""Rows 8 and 62: jobs in the store that no code of today has put there."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from bad_inputs.case import Bench, Case, accepted
+from bad_inputs.jobs import Good, Renamed, SendEmail
+from waiting import wait_until
+
+
+async def renamed(bench: Bench) -> None:
+    """A job whose class is gone stays pending, and says what it waits for and what helps."""
+    handle = await bench.queue.dispatch(SendEmail(to="a")).on_queue("shelf")
+    bench.hand("update goose_jobs set name = 'SendMail', queue = 'emails' where id = ?", handle.id)
+    good = await bench.queue.dispatch(SendEmail(to="b"))
+    assert await good.result(timeout=30) == "b"
+    status = await bench.queue.get_status(handle.id)
+    assert (status.status, status.attempts) == ("pending", 0)
+    assert status.note == (
+        "no worker for SendMail: no registered job has this name; a class that was renamed takes it as aliases="
+    )
+
+
+async def with_an_alias(bench: Bench) -> None:
+    handle = await bench.queue.dispatch(Renamed()).on_queue("shelf")
+    bench.hand("update goose_jobs set name = 'OldName', queue = 'default' where id = ?", handle.id)
+    bench.supervisor.wake(frozenset({"default"}))
+    assert await handle.result(timeout=30) == "OldName"
+
+
+def edited(what: str, column: str, value: Any, *facts: str) -> Case:
+    """A row with this in this column fails by itself; the job behind it runs."""
+
+    async def show(bench: Bench) -> None:
+        bad = await bench.queue.dispatch(SendEmail(to="bad")).on_queue("shelf")
+        good = await bench.queue.dispatch(SendEmail(to="good"))
+        bench.hand(f"update goose_jobs set {column} = ?, queue = 'emails' where id = ?", value, bad.id)
+        bench.supervisor.wake(frozenset({"emails"}))
+        assert await good.result(timeout=30) == "good"
+
+        async def failed() -> bool:
+            return (await bench.queue.get_status(bad.id)).status == "failed"
+
+        await wait_until(failed)
+        status = await bench.queue.get_status(bad.id)
+        assert [fact for fact in ("corrupt row: ", *facts) if fact not in str(status.error)] == [], status.error
+        assert (await bench.kernel.check())["Supervisor.on_run"] is None
+
+    return accepted(62, what, show, stores=2)
+
+
+async def no_null(bench: Bench) -> None:
+    """The table itself takes no NULL where there has to be something."""
+    handle = await bench.queue.dispatch(SendEmail(to="a"))
+    for column in ("due_at", "id", "queue", "state", "name", "payload"):
+        with pytest.raises(sqlite3.IntegrityError, match=f"NOT NULL constraint failed: goose_jobs.{column}"):
+            bench.hand(f"update goose_jobs set {column} = null where id = ?", handle.id)
+    assert await handle.result(timeout=30) == "a"
+
+
+async def no_result(bench: Bench) -> None:
+    """A result that is no JSON is left out, with a note; nobody who asks for the job fails."""
+    handle = await bench.queue.dispatch(Good())
+    await bench.ended(handle.id)
+    bench.hand("update goose_jobs set result = '{' where id = ?", handle.id)
+    status = await bench.queue.get_status(handle.id)
+    assert (status.status, status.result, status.note) == ("completed", None, "corrupt row: result is '{'")
+
+
+CASES = [
+    accepted(8, "renamed-class", renamed, stores=2),
+    accepted(8, "alias", with_an_alias),
+    edited("invalid-json", "payload", "{to", "payload of SendEmail: Invalid JSON"),
+    edited("bytes", "payload", b"\xff", r"payload is b'\xff'"),
+    edited("unknown-state", "state", "zombie", "state is 'zombie'"),
+    edited("no-due-time", "due_at", "soon", "due_at is 'soon'"),
+    edited("no-number", "max_retries", "many", "max_retries is 'many'"),
+    edited("endless-number", "attempts", float("inf"), "attempts is inf"),
+    edited("no-meta", "meta", json.dumps({}).encode(), "meta is b'{}'"),
+    accepted(62, "null-due-time", no_null),
+    accepted(62, "no-result", no_result),
+]

@@ -1,0 +1,148 @@
+"""What a case is: one bad input, where it is put in, and what has to come of it."""
+
+from __future__ import annotations
+
+import inspect
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+import goose
+from goose import Kernel, Module
+from goose_queues import Client, JobStatus, QueuesModule
+from goose_queues.supervisor import Supervisor
+from waiting import wait_until
+
+Show: TypeAlias = Callable[["Bench"], Awaitable[None]]
+
+
+@dataclass
+class Bench:
+    """A running application with a queue and workers, and a hand that edits its file."""
+
+    kernel: Kernel
+    file: Path
+    log: pytest.LogCaptureFixture = field(init=False)
+    patch: pytest.MonkeyPatch = field(init=False)
+
+    @property
+    def queue(self) -> Client:
+        return self.kernel.get(Client)
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return self.kernel.get(Supervisor)
+
+    def hand(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run SQL on the queue's file, past the queue."""
+        with closing(sqlite3.connect(self.file, isolation_level=None, timeout=30)) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def stored(self) -> int:
+        """How many jobs there are, in whatever state."""
+        return int(self.hand("select count(*) from goose_jobs")[0][0])
+
+    async def ended(self, job_id: str) -> JobStatus:
+        """The status of a job once it has finished."""
+
+        async def over() -> bool:
+            return (await self.queue.get_status(job_id)).finished_at is not None
+
+        await wait_until(over)
+        return await self.queue.get_status(job_id)
+
+    def boots(self, *declared: Any, **options: Any) -> AbstractAsyncContextManager[Kernel]:
+        """Another application, with a file of its own."""
+
+        class OtherModule(Module):
+            declarations = declared
+
+        @asynccontextmanager
+        async def run() -> Any:
+            url = f"sqlite:///{self.file.with_name('other.db')}"
+            app = goose.worker(OtherModule, [QueuesModule(**{"url": url, **options})])
+            async with goose.running(app) as kernel:
+                yield kernel
+
+        return run()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to be wrong.
+
+    Args:
+        row: Of the table of bad inputs.
+        what: The input, in a word or two.
+        show: Does it, and checks what comes of it.
+        stores: How many jobs are stored thereby: none, where it is refused.
+    """
+
+    row: int
+    what: str
+    show: Show
+    stores: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"row-{self.row:02}-{self.what}"
+
+
+def refused(row: int, what: str, attempt: Callable[[Bench], Any], error: type[Exception], *facts: str) -> Case:
+    """It raises this error, which names these facts; nothing is stored."""
+
+    async def show(bench: Bench) -> None:
+        with pytest.raises(error) as caught:
+            done = attempt(bench)
+            if inspect.isawaitable(done):
+                await done
+        text = str(caught.value)
+        assert [fact for fact in facts if fact not in text] == [], text
+
+    return Case(row, what, show)
+
+
+def refused_at_boot(
+    row: int, what: str, declared: tuple[Any, ...], error: type[Exception], *facts: str, **options: Any
+) -> Case:
+    """An application with these declarations and options of its queue does not boot, and says why in one line."""
+
+    async def boot(bench: Bench) -> None:
+        try:
+            async with bench.boots(*declared, **options):
+                raise AssertionError("it boots")
+        except Exception as refusal:
+            assert "\n" not in str(refusal)
+            raise
+
+    return refused(row, what, boot, error, *facts)
+
+
+def accepted(row: int, what: str, show: Show, stores: int = 1) -> Case:
+    """It is no fault, or one that is met later; what then happens is the case's own affair."""
+    return Case(row, what, show, stores)
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """Run something in a plain thread of its own, away from every event loop."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    await wait_until(lambda: not thread.is_alive())
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,63 @@
+"""The table of bad inputs: what is wrong, where it is put in, and the error that it gets. One case is one row's input.
+
+The cases stand in ``bad_inputs``, by the place where the input comes in. Each shows besides that nothing was stored but what
+it says, and that the workers go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+import goose
+from bad_inputs import at_boot, at_dispatch, by_hand, while_running
+from bad_inputs.case import Bench, Case
+from bad_inputs.jobs import DECLARED, Good
+from goose import Module
+from goose_queues import QueuesModule
+
+ROWS = range(1, 65)
+CASES = sorted(
+    (*at_dispatch.CASES, *at_boot.CASES, *while_running.CASES, *by_hand.CASES), key=lambda case: (case.row, case.what)
+)
+ELSEWHERE = {
+    47: "unique keys are not there yet",
+    50: "the dashboard is not there yet",
+    61: "the redis driver is not there yet",
+    64: "names for `goose new`: tests/goose/commands",
+}
+
+
+class BadInputsModule(Module):
+    declarations = DECLARED
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    file = tmp_path_factory.mktemp("bad_inputs") / "queue.db"
+    app = goose.worker(BadInputsModule, [QueuesModule(url=f"sqlite:///{file}", stale_job_timeout=5)])
+    async with goose.running(app, background=True) as kernel:
+        yield Bench(kernel, file)
+
+
+@pytest.fixture
+def bench(running: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    running.log, running.patch = caplog, monkeypatch
+    return running
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_row(case: Case, bench: Bench) -> None:
+    before = bench.stored()
+    await case.show(bench)
+    assert bench.stored() - before == case.stores
+    assert await (await bench.queue.dispatch(Good())).result(timeout=30) == 42
+
+
+def test_every_row_is_shown_once_here_or_is_named_with_its_reason() -> None:
+    assert {case.row for case in CASES} | set(ELSEWHERE) == set(ROWS)
+    assert {case.row for case in CASES} & set(ELSEWHERE) == set()
+    assert len({case.id for case in CASES}) == len(CASES)
