@@ -5,8 +5,6 @@ Made by ``module`` for the runner, which hands it to each ``JobContext``.
 
 from __future__ import annotations
 
-import asyncio
-
 from goose_queues.errors import LeaseLost
 from goose_queues.record import ClaimedJob
 from goose_queues.status import Progress, progress_text
@@ -40,6 +38,5 @@ class StoredReports:
         Raises:
             LeaseLost: It no longer holds its job.
         """
-        # It blocks, since the heartbeat's own thread calls it elsewhere.
-        if await asyncio.to_thread(self._store.extend, {claimed.id: claimed.token}, self._lease):
+        if not await self._store.renew(claimed.id, claimed.token, self._lease):
             raise LeaseLost(claimed.id)
