@@ -5,9 +5,6 @@ Made by ``module`` for the runner, which hands it to each ``JobContext``.
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
-
 from goose_queues.errors import LeaseLost
 from goose_queues.record import ClaimedJob
 from goose_queues.status import Progress, progress_text
@@ -43,8 +40,6 @@ class StoredReports:
         Raises:
             LeaseLost: It no longer holds its job.
         """
-        limited = frozenset({claimed.id}) if claimed.queue in self._limited else frozenset()
-        extend = partial(self._store.extend, {claimed.id: claimed.token}, self._lease, limited=limited)
-        # It blocks, since the heartbeat's own thread calls it elsewhere.
-        if await asyncio.to_thread(extend):
+        limited = claimed.queue in self._limited
+        if not await self._store.renew(claimed.id, claimed.token, self._lease, limited=limited):
             raise LeaseLost(claimed.id)

@@ -77,10 +77,6 @@ class Settler:
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=limit)
 
-    def open(self) -> None:
-        """Take outcomes again after ``close``."""
-        self._closed = False
-
     async def close(self) -> None:
         """Give up what has not been written, and take nothing more: the leases run out."""
         self._closed = True

@@ -92,6 +92,10 @@ class Store(Protocol):
         """
         ...
 
+    async def renew(self, job_id: str, token: str, lease: float, *, limited: bool = False) -> bool:
+        """``extend`` for a handler that asks for it on the event loop; False where its lease is lost."""
+        ...
+
     async def progress(self, job_id: str, token: str, progress: str) -> bool:
         """Keep what a running attempt tells of itself, as JSON text; False where its lease is lost."""
         ...

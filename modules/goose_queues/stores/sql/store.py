@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -45,7 +46,7 @@ from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.moment import stored
 from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
-from goose_queues.stores.sql.purge import Chunk, purge
+from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
@@ -59,9 +60,17 @@ from goose_sql.urls import masked
 
 log = logging.getLogger("goose_queues.store")
 
+T = TypeVar("T")
+
+_NOWHERE: Final[frozenset[str]] = frozenset()
+"""No queue has news, no job is meant."""
+
 
 class SqlStore:
     """The ``Store`` protocol over a ``Database``.
+
+    What user code asks for is a part of the transaction in which its task writes already, where there is one on this
+    database: it would wait for ever for a write lock that it holds itself.
 
     Args:
         database: Where the jobs are.
@@ -157,7 +166,9 @@ class SqlStore:
         """Store all of it or nothing, in a transaction of its own or as a part of ``within``."""
         operation = partial(self._insert, jobs, batches)
         if not isinstance(within, Unit):
-            await self._write_and_tell(operation)
+            with self._faults():
+                queues = await write(self._database, operation)
+            self._wakeup.tell(queues)
         elif within.is_on(self._database):
             with self._faults():
                 queues = await within.run(operation)
@@ -212,12 +223,20 @@ class SqlStore:
         self._wakeup.tell(rescued.queues)
         return rescued
 
+    async def renew(self, job_id: str, token: str, lease: float, *, limited: bool = False) -> bool:
+        """Renew one lease; whether it still held."""
+        strict = frozenset({job_id}) if limited else _NOWHERE
+
+        def operation(connection: Connection) -> frozenset[str]:
+            return extend(connection, self._layout, self._now(), {job_id: token}, lease, limited=strict)
+
+        return not await self._write(operation, lambda _: _NOWHERE)
+
     async def progress(self, job_id: str, token: str, progress: str) -> bool:
         """Keep what a running attempt tells of itself."""
-        with self._faults():
-            return await write(
-                self._database, lambda it: steer.note_progress(it, self._layout, job_id, token, progress)
-            )
+        return await self._write(
+            lambda it: steer.note_progress(it, self._layout, job_id, token, progress), lambda _: _NOWHERE
+        )
 
     async def prune(self, retention: float, limit: int, cursor: str | None = None) -> Pruned:
         """Delete a chunk of old jobs; with the last one, old batches too, and look whether the counts are still right."""
@@ -236,7 +255,7 @@ class SqlStore:
 
     async def cancel(self, job_id: str, reason: str) -> None:
         """End a pending job, or ask the worker of a running one."""
-        await self._write_and_tell(lambda it: steer.cancel(it, self._layout, self._now(), job_id, reason))
+        await self._write(lambda it: steer.cancel(it, self._layout, self._now(), job_id, reason), lambda queues: queues)
 
     async def cancel_requests(self) -> Sequence[CancelRequest]:
         """What was asked of the workers."""
@@ -245,28 +264,21 @@ class SqlStore:
 
     async def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job back."""
-        await self._write_and_tell(lambda it: steer.retry(it, self._layout, self._now(), job_id))
+        await self._write(lambda it: steer.retry(it, self._layout, self._now(), job_id), lambda queues: queues)
 
     async def pause(self, queue: str) -> None:
         """Let no claim take anything from a queue."""
-        with self._faults():
-            await write(self._database, lambda it: pause.pause(it, self._layout, self._now(), queue))
+        await self._write(lambda it: pause.pause(it, self._layout, self._now(), queue), lambda _: _NOWHERE)
 
     async def resume(self, queue: str) -> None:
         """The end of ``pause``."""
-        with self._faults():
-            await write(self._database, lambda it: pause.resume(it, self._layout, queue))
-        self._wakeup.tell(frozenset({queue}))
+        await self._write(lambda it: pause.resume(it, self._layout, queue), lambda _: frozenset({queue}))
 
     async def purge(self, queue: str, limit: int, cursor: str | None = None) -> Purged:
         """Delete what is pending in a queue."""
-
-        def operation(connection: Connection) -> Chunk:
-            return purge(connection, self._layout, self._now(), queue, limit, cursor)
-
-        with self._faults():
-            chunk = await write(self._database, operation)
-        self._wakeup.tell(chunk.queues)
+        chunk = await self._write(
+            lambda it: purge(it, self._layout, self._now(), queue, limit, cursor), lambda chunk: chunk.queues
+        )
         return chunk.purged
 
     async def get(self, job_id: str) -> JobRecord | None:
@@ -299,11 +311,16 @@ class SqlStore:
         except (sqlite3.IntegrityError, IntegrityError) as error:
             raise JobExists(self._database.url) from error
 
-    async def _write_and_tell(self, operation: Callable[[Connection], frozenset[str]]) -> None:
-        """Run a transaction, and tell the workers of the queues that have something to claim by it."""
+    async def _write(self, operation: Callable[[Connection], T], news: Callable[[T], frozenset[str]]) -> T:
+        """Do what user code asks for; once it is committed tell the workers of the queues that have ``news``."""
+        unit = next((unit for unit in self._own_locks() if not unit.is_sync), None)
         with self._faults():
-            queues = await write(self._database, operation)
-        self._wakeup.tell(queues)
+            done = await (write(self._database, operation) if unit is None else unit.run(operation))
+        if unit is None:
+            self._wakeup.tell(news(done))
+        else:
+            unit.after_commit(partial(self._wakeup.tell, news(done)))
+        return done
 
     async def _check_layout(self) -> None:
         found = await read(self._database, lambda it: version_of(it, self._layout.tables))
@@ -323,8 +340,12 @@ class SqlStore:
             await write(self._database, lambda it: counts.apply(it, self._layout, drift))
 
     def _refuse_own_lock(self) -> None:
-        if any(unit.is_on(self._database) and unit.holds_write_lock for unit in open_units()):
+        if any(self._own_locks()):
             raise WouldDeadlock(self._database.url)
+
+    def _own_locks(self) -> Iterator[Unit]:
+        """The transactions in which the current task holds the write lock itself: on SQLite at most one."""
+        return (unit for unit in open_units() if unit.is_on(self._database) and unit.holds_write_lock)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
