@@ -36,7 +36,7 @@ from goose_queues.job import Job
 from goose_queues.listing import JobListing
 from goose_queues.middleware import JobMiddleware, Next
 from goose_queues.module import QueuesModule
-from goose_queues.record import BatchProgress, QueueStats
+from goose_queues.record import BatchProgress, QueueStats, Status
 from goose_queues.status import JobStatus, Progress, Stats
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "QueueStats",
     "QueuesModule",
     "Stats",
+    "Status",
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",

@@ -63,9 +63,15 @@ class PendingChain(Group[ChainHandle]):
 
     def pack(self, freight: Freight, options: Options, place: Place = ALONE) -> None:
         later = replace(options, delay=None, due_at=None)
-        for position, link in enumerate(self._links):
+        position = 0
+        for link in self._links:
             where = Place(self.id, position, place.batch_id, place.batch_role)
             says = later if position else options
+            if isinstance(link, Group) and not link.ids and not position:
+                # Over as soon as it is stored. As a link it would start the next one, whatever delay that is to have.
+                link.pack(freight, link.filled(says))
+                continue
+            position += 1
             if isinstance(link, Group):
                 link.pack(freight, link.filled(says), where)
             else:

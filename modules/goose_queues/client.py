@@ -205,12 +205,12 @@ class Client:
 
     async def purge(self, queue: str) -> int:
         """Delete everything that is pending in a queue, in chunks; how many jobs. What runs or has finished stays."""
-        queue, total = queue_name(queue), 0
-        while True:
-            deleted = await self._store.purge(queue, PURGED)
-            total += deleted
-            if deleted < PURGED:
-                return total
+        purged = await self._store.purge(queue_name(queue), PURGED)
+        total = purged.deleted
+        while purged.cursor is not None:
+            purged = await self._store.purge(queue, PURGED, purged.cursor)
+            total += purged.deleted
+        return total
 
     async def stats(self) -> Stats:
         """Counts by queue; a queue that has no job reads as zeros."""

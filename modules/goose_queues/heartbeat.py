@@ -38,6 +38,8 @@ class Held:
     control: RunControl
     renewed_at: float
     """``time.monotonic()`` when the claim or the latest extension that succeeded was begun."""
+    is_limited: bool = False
+    """Whether its slot is counted in the whole fleet, so that a lapsed lease may be somebody else's slot by now."""
     running: bool = True
     """False once it has its outcome."""
     given_up: bool = False
@@ -50,11 +52,13 @@ class Heartbeat:
     Args:
         store: Where the leases are.
         lease: Seconds that an extension is good for; one is made each third of it.
+        limited: Queues of which the fleet runs only so many jobs at once.
     """
 
-    def __init__(self, store: Store, lease: float) -> None:
+    def __init__(self, store: Store, lease: float, limited: frozenset[str] = frozenset()) -> None:
         self._store = store
         self._lease = lease
+        self._limited = limited
         self._held: dict[str, Held] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +98,7 @@ class Heartbeat:
         An attempt of it that still runs here has lost its own: it was away for too long.
         """
         before = self._held.get(claimed.id)
-        self._held[claimed.id] = Held(claimed.token, control, since)
+        self._held[claimed.id] = Held(claimed.token, control, since, claimed.queue in self._limited)
         if before is not None and before.running and not before.given_up:
             self._give_up(claimed.id, before, "its lease was lost: it has been claimed again")
 
@@ -133,7 +137,9 @@ class Heartbeat:
             return True
         began = time.monotonic()
         try:
-            lost = self._store.extend({job_id: one.token for job_id, one in held.items()}, self._lease)
+            tokens = {job_id: one.token for job_id, one in held.items()}
+            limited = frozenset(job_id for job_id, one in held.items() if one.is_limited)
+            lost = self._store.extend(tokens, self._lease, limited=limited)
         except StoreUnavailable as error:
             log.warning("leases could not be extended: %s", error)
             return False

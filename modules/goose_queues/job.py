@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from goose_queues.backoff import Backoff, backoff
 from goose_queues.context import JobContext
-from goose_queues.redact import MASK, is_secret
+from goose_queues.redact import MASK, is_secret, mask_secrets
 from goose_queues.values import UNSET, Duration, Unset, job_name, priority, queue_name, retries, timeout
 
 if TYPE_CHECKING:
@@ -141,6 +141,12 @@ class Job(BaseModel):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(name, MASK if name and is_secret(name) else value) for name, value in super().__repr_args__()]
+
+    def __repr__(self) -> str:
+        return mask_secrets(super().__repr__())
+
+    def __str__(self) -> str:
+        return mask_secrets(super().__str__())
 
 
 OPTIONS: Final = (

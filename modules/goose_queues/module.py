@@ -178,7 +178,7 @@ def make_runner(
     registry: Registry, prepared: Prepared, settings: Settings, client: Client, store: Store, children: Children
 ) -> Runner:
     """The runner; what is isolated it hands to the children."""
-    reports = StoredReports(store, settings.stale_job_timeout)
+    reports = StoredReports(store, settings.stale_job_timeout, frozenset(settings.limits))
     elsewhere = children if prepared.isolated else None
     return Runner(registry, prepared, settings, lambda: client, reports, elsewhere)
 

@@ -263,6 +263,15 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
+class Purged:
+    """What one chunk of a purge did."""
+
+    deleted: int
+    cursor: str | None
+    """With what the next chunk goes on; None: nothing is left that was there when the purge began."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs a listing is about; None: whatever."""
 

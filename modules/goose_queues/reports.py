@@ -6,6 +6,7 @@ Made by ``module`` for the runner, which hands it to each ``JobContext``.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from goose_queues.errors import LeaseLost
 from goose_queues.record import ClaimedJob
@@ -19,11 +20,13 @@ class StoredReports:
     Args:
         store: Where the jobs are.
         lease: Seconds that an extension is good for.
+        limited: Queues of which the fleet runs only so many jobs at once.
     """
 
-    def __init__(self, store: Store, lease: float) -> None:
+    def __init__(self, store: Store, lease: float, limited: frozenset[str] = frozenset()) -> None:
         self._store = store
         self._lease = lease
+        self._limited = limited
 
     async def progress(self, claimed: ClaimedJob, done: float, total: float | None, note: str) -> None:
         """Keep how far the attempt is.
@@ -40,6 +43,8 @@ class StoredReports:
         Raises:
             LeaseLost: It no longer holds its job.
         """
+        limited = frozenset({claimed.id}) if claimed.queue in self._limited else frozenset()
+        extend = partial(self._store.extend, {claimed.id: claimed.token}, self._lease, limited=limited)
         # It blocks, since the heartbeat's own thread calls it elsewhere.
-        if await asyncio.to_thread(self._store.extend, {claimed.id: claimed.token}, self._lease):
+        if await asyncio.to_thread(extend):
             raise LeaseLost(claimed.id)

@@ -21,6 +21,7 @@ from goose_queues.record import (
     NewJob,
     Page,
     Pruned,
+    Purged,
     QueueStats,
     Rescued,
     Settlement,
@@ -68,12 +69,18 @@ class Store(Protocol):
         ...
 
     def extend(
-        self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
+        self,
+        tokens: Mapping[str, str],
+        lease: float,
+        *,
+        blameless: frozenset[str] = frozenset(),
+        limited: frozenset[str] = frozenset(),
     ) -> frozenset[str]:
         """Renew the leases of these jobs (id to token); return the ids whose lease was lost. Blocks; any thread.
 
         If this worker dies, a death is counted for each job, but not for those in ``blameless``: jobs that it has not
-        started, and threads that a shutdown leaves behind.
+        started, and threads that a shutdown leaves behind. A lease that has lapsed and that nobody has
+        rescued is extended like any other, but not of those in ``limited``: their slots may have been given away.
         """
         ...
 
@@ -128,10 +135,10 @@ class Store(Protocol):
     async def resume(self, queue: str) -> None:
         """The end of ``pause``."""
 
-    async def purge(self, queue: str, limit: int) -> int:
-        """Delete at most ``limit`` pending jobs of a queue; return how many.
+    async def purge(self, queue: str, limit: int, cursor: str | None = None) -> Purged:
+        """Delete at most ``limit`` pending jobs of a queue that were there when the purge began.
 
-        For their chains and batches they count as cancelled.
+        For their chains and batches they count as cancelled; the callbacks which that brings about stay.
         """
         ...
 

@@ -67,7 +67,7 @@ class Supervisor:
         self.completions: Final = completions
         self.hook_timeout: Final = settings.shutdown_timeout + 3 * LAST_MOMENTS
         self.settings: Final = settings
-        self._heartbeat = Heartbeat(store, settings.stale_job_timeout)
+        self._heartbeat = Heartbeat(store, settings.stale_job_timeout, frozenset(settings.limits))
         self._settler = Settler(store, self._heartbeat, completions, self.wake, frozenset(settings.limits))
         self.maintenance: Final = Maintenance(store, settings, self.wake, self._heartbeat.cancel)
         self._solitude = Solitude(settings.stale_job_timeout)

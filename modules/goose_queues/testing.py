@@ -24,7 +24,7 @@ from goose_queues.errors import JobConflict, JobNotFound
 from goose_queues.handle import Completions
 from goose_queues.job import Job
 from goose_queues.readiness import Readiness
-from goose_queues.record import BatchProgress, JobFilter, JobRecord, NewBatch, NewJob, Page, QueueStats
+from goose_queues.record import BatchProgress, JobFilter, JobRecord, NewBatch, NewJob, Page, Purged, QueueStats
 from goose_queues.registry import Registry
 from goose_queues.store import Store
 
@@ -228,10 +228,11 @@ class _Shelf:
     async def resume(self, queue: str) -> None:
         self.paused.discard(queue)
 
-    async def purge(self, queue: str, limit: int) -> int:
+    async def purge(self, queue: str, limit: int, cursor: str | None = None) -> Purged:
+        del cursor
         gone = [job for job in self.records if job.queue == queue and job.id not in self.cancelled][:limit]
         self.records = [job for job in self.records if job not in gone]
-        return len(gone)
+        return Purged(len(gone), "more" if len(gone) == limit else None)
 
     async def stats(self) -> Mapping[str, QueueStats]:
         counts: dict[str, Counter[str]] = {queue: Counter() for queue in self.paused}

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from goose_queues.control import RunControl
-from goose_queues.errors import StoreUnavailable
+from goose_queues.errors import HandlerExited, StoreUnavailable
 from goose_queues.heartbeat import Heartbeat
 from goose_queues.patience import RETRY_FIRST, until_answered
 from goose_queues.pausing import reached
-from goose_queues.record import Claim, Claimed, ClaimedJob, Released
+from goose_queues.record import Claim, Claimed, ClaimedJob, Outcome, Released
 from goose_queues.redact import one_line
 from goose_queues.runner import Runner
 from goose_queues.settler import Settler
@@ -77,6 +77,7 @@ class Worker:
         self._claims: set[asyncio.Future[Claimed]] = set()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._serving = False
         self.rests = 0
         """How often a claim found fewer jobs than there were slots."""
         self.claimed = 0
@@ -109,17 +110,12 @@ class Worker:
 
     async def run(self) -> None:
         """Claim and start jobs until cancelled; what runs goes on after that, what is then claimed is given back."""
-        while True:
-            asked = min(await self._free_slots(), CLAIMED)
-            self._wake.clear()
-            claimed = await self._claim(asked)
-            for job in claimed.jobs:
-                self._start(job)
-            if any(map(is_suspect, claimed.jobs)):
-                # It asks to be alone in its first step: let it, before more is claimed.
-                await asyncio.sleep(0)
-            elif len(claimed.jobs) < asked:
-                await self._rest(claimed.next_due)
+        self._serving = True
+        try:
+            while True:
+                await self._serve()
+        finally:
+            self._serving = False
 
     def interrupt(self) -> None:
         """Have every job that runs end soon; async ones are cancelled and given back."""
@@ -141,6 +137,19 @@ class Worker:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=0)
+
+    async def _serve(self) -> None:
+        """Fill the free slots once, and rest where there was not enough to fill them."""
+        asked = min(await self._free_slots(), CLAIMED)
+        self._wake.clear()
+        claimed = await self._claim(asked)
+        for job in claimed.jobs:
+            self._start(job)
+        if any(map(is_suspect, claimed.jobs)):
+            # It asks to be alone in its first step: let it, before more is claimed.
+            await asyncio.sleep(0)
+        elif len(claimed.jobs) < asked:
+            await self._rest(claimed.next_due)
 
     async def _free_slots(self) -> int:
         """Wait until something may be claimed; how much."""
@@ -223,7 +232,10 @@ class Worker:
     async def _run(self, job: ClaimedJob) -> None:
         shop = self._shop
         try:
-            outcome = await shop.runner.run(job, self._running[_attempt(job)])
+            outcome = await self._outcome(job)
+        except asyncio.CancelledError:
+            shop.heartbeat.let_go(job)
+            raise
         except Exception:
             # Not a handler's error, which is an outcome: the lease runs out, and another worker has its try.
             shown = one_line(job.id)
@@ -234,6 +246,19 @@ class Worker:
             shop.settler.add(job, outcome)
         finally:
             self._ended(job)
+
+    async def _outcome(self, job: ClaimedJob) -> Outcome:
+        """What became of the attempt: where user code has cancelled the task that it ran in, it has failed."""
+        runner, control, task = self._shop.runner, self._running[_attempt(job)], asyncio.current_task()
+        try:
+            return await runner.run(job, control)
+        except asyncio.CancelledError as error:
+            # Whoever ends the process ends this worker first.
+            if task is None or not self._serving:
+                raise
+            while task.uncancel():
+                continue
+            return await runner.judge(job, HandlerExited(error), control)
 
     def _ended(self, job: ClaimedJob) -> None:
         attempt = _attempt(job)

@@ -31,6 +31,8 @@ class Trial:
     """How much to do: jobs, requests or declarations."""
     folder: Path
     """Empty, on disk, deleted afterwards."""
+    shared: Path
+    """Of all trials of one run: what is dear to make is made here once and copied; deleted after the last."""
 
     @property
     def file(self) -> Path:
@@ -59,6 +61,8 @@ class Floor:
     bound: float
     against: str | None = None
     """The rival; None: ``bound`` is a figure, not a ratio."""
+    contestant: str = OURS
+    """Whose figure is held to it, where this project takes part more than once."""
     alternative: Floor | None = None
     """Reaching this one instead will do."""
 
@@ -75,6 +79,8 @@ class Benchmark:
     size: int
     quick_size: int
     floors: Sequence[Floor] = field(default_factory=tuple)
+    timeout: float = 120.0
+    """Seconds that one contestant may take in one round."""
 
     def metric(self, name: str) -> Metric:
         """The metric of that name."""
@@ -87,10 +93,12 @@ def contend(benchmark: Benchmark) -> None:
     parser.add_argument("contestant", choices=sorted(benchmark.contestants))
     parser.add_argument("--size", type=int, default=benchmark.size)
     parser.add_argument("--folder", type=Path, default=None, help="where the database goes (default: a temporary one)")
+    parser.add_argument("--shared", type=Path, default=None, help="what the trials of one run share (default: nothing)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.folder, ignore_cleanup_errors=True) as folder:
+        trial = Trial(chosen.size, Path(folder), chosen.shared or Path(folder))
         try:
-            figures = benchmark.contestants[chosen.contestant](Trial(size=chosen.size, folder=Path(folder)))
+            figures = benchmark.contestants[chosen.contestant](trial)
         except BenchmarkError as error:
             sys.exit(str(error))
     figures.setdefault("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -43,10 +43,12 @@ class BenchModule(Module):
 
 
 @asynccontextmanager
-async def running(trial: Trial, counter: Counter, *, background: bool) -> AsyncIterator[Client]:
+async def running(
+    trial: Trial, counter: Callable[[int], None], *, background: bool, workers: int = WORKERS
+) -> AsyncIterator[Client]:
     """Boot the application on the trial's file; gives its client."""
     Handled.by = staticmethod(counter)
-    queues = QueuesModule(url=f"sqlite:///{trial.file}", workers=WORKERS)
+    queues = QueuesModule(url=f"sqlite:///{trial.file}", workers=workers)
     async with goose.running(goose.worker(BenchModule, [queues]), background=background) as kernel:
         yield kernel.get(Client)
 
@@ -56,16 +58,35 @@ def job(number: int) -> Work:
     return Work(number=number, text=text_for(number))
 
 
-def drain(trial: Trial) -> float:
+def drain(trial: Trial, workers: int = WORKERS) -> float:
     """Seconds to run ``trial.size`` waiting jobs, until the store counts each as completed."""
 
-    async def fill_and_drain() -> float:
-        counter = Counter(trial.size)
-        async with running(trial, counter, background=False) as client:
-            await client.dispatch_many(job(number) for number in range(trial.size))
-        return await _run_what_waits(trial, counter)
+    async def fill(client: Client) -> None:
+        await client.dispatch_many(job(number) for number in range(trial.size))
 
-    return asyncio.run(fill_and_drain())
+    return _fill_and_drain(trial, fill, trial.size, workers)
+
+
+def drain_batch(trial: Trial, workers: int) -> float:
+    """The same for the members of one batch, with the two jobs that it calls back."""
+
+    async def fill(client: Client) -> None:
+        batch = client.batch(job(number) for number in range(trial.size))
+        await batch.then(job(trial.size)).finally_(job(trial.size + 1)).dispatch()
+
+    return _fill_and_drain(trial, fill, trial.size + 2, workers)
+
+
+def drain_chains(trial: Trial, links: int, workers: int) -> float:
+    """The same for the links of chains, so many in each."""
+
+    async def fill(client: Client) -> None:
+        async with asyncio.TaskGroup() as group:
+            for first in range(0, trial.size, links):
+                numbers = range(first, min(first + links, trial.size))
+                group.create_task(client.chain(*(job(number) for number in numbers)).dispatch())
+
+    return _fill_and_drain(trial, fill, trial.size, workers)
 
 
 def dispatch_alone(trial: Trial) -> float:
@@ -169,16 +190,26 @@ def _dispatch(trial: Trial, act: Callable[[Client], Awaitable[None]]) -> float:
     return asyncio.run(dispatch_and_drain())
 
 
-async def _run_what_waits(trial: Trial, counter: Counter) -> float:
+def _fill_and_drain(trial: Trial, fill: Callable[[Client], Awaitable[None]], jobs: int, workers: int) -> float:
+    async def fill_and_drain() -> float:
+        counter = Counter(jobs)
+        async with running(trial, counter, background=False) as client:
+            await fill(client)
+        return await _run_what_waits(trial, counter, workers)
+
+    return asyncio.run(fill_and_drain())
+
+
+async def _run_what_waits(trial: Trial, counter: Counter, workers: int = WORKERS) -> float:
     """Seconds from the start of the workers until the store counts every job as completed."""
-    async with running(trial, counter, background=True) as client:
+    async with running(trial, counter, background=True, workers=workers) as client:
         started = min(time.perf_counter(), counter.first_at or float("inf"))
         deadline = started + LIMIT
         await asyncio.to_thread(counter.wait)
-        while (await client.stats())["default"].completed < trial.size and time.perf_counter() < deadline:  # noqa: ASYNC110
+        while (await client.stats())["default"].completed < counter.expected and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         seconds = time.perf_counter() - started
         counter.verify()
-        if (completed := (await client.stats())["default"].completed) != trial.size:
-            raise BenchmarkError(f"the store counts {completed:,} of {trial.size:,} jobs as completed")
+        if (completed := (await client.stats())["default"].completed) != counter.expected:
+            raise BenchmarkError(f"the store counts {completed:,} of {counter.expected:,} jobs as completed")
     return seconds

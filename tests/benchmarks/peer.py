@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class Huey:
     def dispatch(self, number: int) -> None:
         """Enqueue job ``number``: one insert, one commit."""
         self.work(number, text_for(number))
+
+    def dispatch_at(self, number: int, when: datetime) -> None:
+        """Schedule job ``number``."""
+        self.work.schedule(args=(number, text_for(number)), eta=when)
 
     def fill(self, count: int) -> None:
         """Put ``count`` jobs into the queue in one transaction; what the consumer finds is what ``dispatch`` writes."""

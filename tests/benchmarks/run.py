@@ -23,13 +23,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import boot, dispatch_alone, dispatch_many, dispatch_together, drain, importing, latency, web
+from . import (
+    backlog,
+    batches,
+    boot,
+    chains,
+    crowd,
+    dispatch_alone,
+    dispatch_many,
+    dispatch_together,
+    drain,
+    due,
+    importing,
+    large_batch,
+    latency,
+    memory,
+    steering,
+    web,
+)
 from .contest import OURS, Benchmark, Figures, Floor, Metric
 
-MODULES = (drain, dispatch_alone, dispatch_together, dispatch_many, latency, web, boot, importing)
+MODULES = (
+    drain,
+    dispatch_alone,
+    dispatch_together,
+    dispatch_many,
+    latency,
+    due,
+    batches,
+    chains,
+    large_batch,
+    steering,
+    crowd,
+    backlog,
+    memory,
+    web,
+    boot,
+    importing,
+)
 BENCHMARKS = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
-TIMEOUT = 120.0
-"""Seconds that one contestant may take in one round."""
+WIDEST = 3
+"""Metrics beside which a table still fits; one of more is turned: a line for each metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +80,9 @@ class Result:
         values = [figures[metric] for figures in self.rounds[contestant] if figures]
         return statistics.median(values) if values else None
 
-    def ratio(self, rival: str, metric: str) -> float | None:
+    def ratio(self, rival: str, metric: str, contestant: str = OURS) -> float | None:
         """Ours by theirs: the median of the rounds' own ratios."""
-        pairs = zip(self.rounds[OURS], self.rounds[rival], strict=True)
+        pairs = zip(self.rounds[contestant], self.rounds[rival], strict=True)
         # A run too short for the clock has used no time: there is nothing to divide by.
         ratios = [ours[metric] / theirs[metric] for ours, theirs in pairs if ours and theirs and theirs[metric]]
         return statistics.median(ratios) if ratios else None
@@ -81,22 +115,24 @@ def contest(benchmark: Benchmark, size: int, rounds: int, folder: Path) -> Resul
     """Let every contestant run once in each round, the order turning with the round; one that has failed is out."""
     result = Result(benchmark, size, {name: [] for name in benchmark.contestants}, [])
     order = list(benchmark.contestants)
-    for number in range(rounds):
-        turn = number % len(order)
-        for contestant in order[turn:] + order[:turn]:
-            has_failed = None in result.rounds[contestant]
-            result.rounds[contestant].append(None if has_failed else _run_one(result, contestant, folder))
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder, ignore_cleanup_errors=True) as shared:
+        for number in range(rounds):
+            turn = number % len(order)
+            for contestant in order[turn:] + order[:turn]:
+                has_failed = None in result.rounds[contestant]
+                figures = None if has_failed else _run_one(result, contestant, folder, shared)
+                result.rounds[contestant].append(figures)
     return result
 
 
-def _run_one(result: Result, contestant: str, folder: Path) -> Figures | None:
-    name = result.benchmark.name
+def _run_one(result: Result, contestant: str, folder: Path, shared: str) -> Figures | None:
+    name, timeout = result.benchmark.name, result.benchmark.timeout
     command = [sys.executable, "-m", f"{__package__}.{name}", contestant]
-    command += ["--size", str(result.size), "--folder", str(folder)]
+    command += ["--size", str(result.size), "--folder", str(folder), "--shared", shared]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        result.errors.append(f"{name}, {contestant}: no figures within {TIMEOUT:.0f} s")
+        result.errors.append(f"{name}, {contestant}: no figures within {timeout:.0f} s")
         return None
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
@@ -109,17 +145,49 @@ def _run_one(result: Result, contestant: str, folder: Path) -> Figures | None:
 def render(result: Result) -> str:
     """The benchmark as a table with its floors below."""
     benchmark = result.benchmark
+    title = f"{benchmark.name}  {benchmark.question}  (size {result.size:,})"
+    lines = _turned(result) if len(benchmark.metrics) > WIDEST else _across(result)
+    floors = [f"  floor: {text}: {verdict}" for text, verdict in _verdicts(result)]
+    return "\n".join(["", title, *lines, *floors])
+
+
+def _across(result: Result) -> list[str]:
+    """A line for each contestant."""
+    benchmark = result.benchmark
     rivals = [name for name in benchmark.contestants if name != OURS]
-    lines = ["", f"{benchmark.name}  {benchmark.question}  (size {result.size:,})"]
     header = "".join(f"{metric.name + ' ' + metric.unit:>20}{'lowest..highest':>22}" for metric in benchmark.metrics)
-    lines.append(f"  {'':<20}{header}{'memory MiB':>12}{'goose is':>12}")
+    lines = [f"  {'':<20}{header}{'memory MiB':>12}{'goose is':>12}"]
     for contestant in (OURS, *rivals):
         cells = "".join(_cell(result, contestant, metric) for metric in benchmark.metrics)
         ratio = None if contestant == OURS else result.ratio(contestant, benchmark.metrics[0].name)
         against = f"{ratio:.2f}x" if ratio is not None else ""
         lines.append(f"  {contestant:<20}{cells}{_number(result.median(contestant, 'memory')):>12}{against:>12}")
-    lines += [f"  floor: {text}: {verdict}" for text, verdict in _verdicts(result)]
-    return "\n".join(lines)
+    return lines
+
+
+def _turned(result: Result) -> list[str]:
+    """A line for each metric; beside a rival's figures, what ours are of them."""
+    benchmark = result.benchmark
+    rivals = [name for name in benchmark.contestants if name != OURS]
+    columns = [OURS, *(column for rival in rivals for column in (rival, "goose is"))]
+    widths = [20, *[width for _ in rivals for width in (16, 10)]]
+    header = "".join(f"{column:>{width}}" for column, width in zip(columns, widths, strict=True))
+    lines = [f"  {'':<28}{header}"]
+    for metric in (*benchmark.metrics, Metric("memory", "MiB", more_is_better=False)):
+        cells = [_shown(result, OURS, metric)]
+        for rival in rivals:
+            ratio = result.ratio(rival, metric.name)
+            cells += [_shown(result, rival, metric), "" if ratio is None else f"{ratio:.2f}x"]
+        lines.append(
+            f"  {metric.name + ' ' + metric.unit:<28}"
+            + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        )
+    return lines
+
+
+def _shown(result: Result, contestant: str, metric: Metric) -> str:
+    value = result.median(contestant, metric.name)
+    return "failed" if value is None else _number(value)
 
 
 def _cell(result: Result, contestant: str, metric: Metric) -> str:
@@ -150,17 +218,18 @@ def _verdicts(result: Result) -> list[tuple[str, str]]:
 def _describe(benchmark: Benchmark, floor: Floor) -> str:
     metric = benchmark.metric(floor.metric)
     most = "at least" if metric.more_is_better else "at most"
+    whose = metric.name if floor.contestant == OURS else f"{metric.name} of {floor.contestant}"
     if floor.against is None:
-        return f"{metric.name} {most} {floor.bound:,g} {metric.unit}"
-    return f"{metric.name} {most} {floor.bound:g}x {floor.against}"
+        return f"{whose} {most} {floor.bound:,g} {metric.unit}"
+    return f"{whose} {most} {floor.bound:g}x {floor.against}"
 
 
 def _reached(result: Result, floor: Floor) -> tuple[bool, str]:
     if floor.against is None:
-        value = result.median(OURS, floor.metric)
+        value = result.median(floor.contestant, floor.metric)
         shown = _number(value)
     else:
-        value = result.ratio(floor.against, floor.metric)
+        value = result.ratio(floor.against, floor.metric, floor.contestant)
         shown = "-" if value is None else f"{value:.2f}x"
     if value is None:
         return False, "no figures"

@@ -201,6 +201,19 @@ class TestWhatIsStored:
         assert timedelta(seconds=50) < first.available_at - first.created_at <= timedelta(seconds=61)
         assert second.available_at == second.created_at
 
+    async def test_a_delay_behind_batches_without_members(self, boot: Boot) -> None:
+        """Batches without members before the first job are over at once; that job waits for its time all the same."""
+        async with boot(*ALL) as kernel:
+            queue = kernel.get(Client)
+            empty = queue.batch([]).then(UpdateInventory())
+            chain = await queue.chain(empty, queue.batch([]), ValidateOrder(), SendConfirmation()).delay(60).dispatch()
+            assert (await queue.get_batch(empty.id)).finished_at is not None
+            assert (await drain(kernel)).completed == 1
+            first, second = await stored(kernel, chain)
+            assert kernel.get(Diary).lines == ["UpdateInventory"]
+        assert first.available_at - first.created_at == timedelta(seconds=60)
+        assert (first.position, second.position) == (0, 1)
+
     async def test_the_same_instance_twice(self, boot: Boot) -> None:
         """One instance twice is two jobs, and one link is a chain."""
         async with boot(*ALL) as kernel:

@@ -28,12 +28,19 @@ class Leases:
     def __init__(self) -> None:
         self.asked: list[Mapping[str, str]] = []
         self.blameless: list[frozenset[str]] = []
+        self.limited: list[frozenset[str]] = []
         self.threads: set[int] = set()
         self.answer: Callable[[Mapping[str, str]], frozenset[str]] = lambda _: frozenset()
 
     def extend(
-        self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
+        self,
+        tokens: Mapping[str, str],
+        lease: float,
+        *,
+        blameless: frozenset[str] = frozenset(),
+        limited: frozenset[str] = frozenset(),
     ) -> frozenset[str]:
+        self.limited.append(limited)
         self.asked.append(dict(tokens))
         self.blameless.append(blameless)
         self.threads.add(threading.get_ident())
@@ -68,7 +75,7 @@ def leases() -> Leases:
 
 @pytest.fixture
 async def beating(leases: Leases) -> Any:
-    beating = Heartbeat(cast("Store", leases), LEASE)
+    beating = Heartbeat(cast("Store", leases), LEASE, frozenset({"exports"}))
     beating.start()
     yield beating
     await beating.stop()
@@ -82,6 +89,13 @@ async def test_extends_what_is_held(beating: Heartbeat, leases: Leases) -> None:
     beating.let_go(job("a"))
     await wait_until(lambda: leases.asked[-1] == {"b": "token of b"})
     assert threading.get_ident() not in leases.threads
+
+
+async def test_says_which_jobs_have_a_slot_of_the_whole_fleet(beating: Heartbeat, leases: Leases) -> None:
+    """A lapsed lease of a limited queue is not to be extended: its slot may have been given away."""
+    beating.hold(job("a"), Control(), time.monotonic())
+    beating.hold(replace(job("b"), queue="exports"), Control(), time.monotonic())
+    await wait_until(lambda: frozenset({"b"}) in leases.limited)
 
 
 async def test_a_job_that_is_claimed_again(beating: Heartbeat, leases: Leases) -> None:

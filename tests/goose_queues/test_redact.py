@@ -12,6 +12,27 @@ from goose_queues import redact
         ("password=hunter2 next", "password=*** next"),
         ('{"api_key": "hunter 2", "n": 1}', '{"api_key": ***, "n": 1}'),
         ("Authorization: Bearer hunter2", "Authorization: ***"),
+        ("Cookie: a=hunter2; b=hunter2", "Cookie: ***"),
+        ("{'cookie': 'a=hunter2; b=1', 'n': 1}", "{'cookie': ***, 'n': 1}"),
+        ("X-Api-Key: hunter2", "X-Api-Key: ***"),
+        ("{'token': b'hunter2'}", "{'token': ***}"),
+        ("{'password': \"it's hunter2\"}", "{'password': ***}"),
+        ("password='it\\'s hunter2', n=1", "password=***, n=1"),
+        ("{'password': 'hun...er2}", "{'password': ***"),
+        ("passwords=['hunter2', 'x'] n=1", "passwords=*** n=1"),
+        ("secret_key=hunter2&n=1", "secret_key=***&n=1"),
+        ("postgresql://ann:hun@ter2@db/x", "postgresql://ann:***@db/x"),
+        ("postgresql://ann:hun/ter2@db/x", "postgresql://ann:***@db/x"),
+        ("redis://:hunter2@db, redis://:hunter2@db", "redis://:***@db, redis://:***@db"),
+        (
+            "1 validation error for Login\npassword\n  Input should be a valid integer "
+            "[type=int_type, input_value='hunter2', input_type=str]\n",
+            "1 validation error for Login\npassword\n  Input should be a valid integer "
+            "[type=int_type, input_value=***, input_type=str]\n",
+        ),
+        ("('{\\'password\\': \\'hunter2\\', \\'n\\': 1}',)", "('{\\'password\\': ***, \\'n\\': 1}',)"),
+        ('"{\\"token\\": \\"hunter2\\"}"', '"{\\"token\\": ***}"'),
+        ("password='***', n=1", "password='***', n=1"),
         ("token is missing", "token is missing"),
         ("http://host:80/a@b", "http://host:80/a@b"),
     ],
@@ -21,7 +42,16 @@ def test_secrets_are_masked(text: str, shown: str) -> None:
 
 
 def test_a_long_text_of_almost_secrets_takes_linear_time() -> None:
-    for text in ("://a:" * 200_000, "token=" * 200_000, 'password="' * 100_000, "secret" + " " * 1_000_000):
+    for text in (
+        "://a:" * 200_000,
+        "token=" * 200_000,
+        'password="' * 100_000,
+        "secret" + " " * 1_000_000,
+        "token\n  " + "input_value=" * 80_000,
+        "cookie:" * 100_000,
+        "token=[" * 100_000,
+        "token=\\'" * 100_000,
+    ):
         redact.mask_secrets(text)
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from goose import Kernel
-from goose_queues import Client, Job, JobContext, StoreUnavailable
+from goose_queues import Client, Job, JobContext, JobFailed, StoreUnavailable
 from goose_queues.errors import WorkersStuck
 from goose_queues.record import Claim, Claimed, Settlement
 from goose_queues.stores.sql.store import SqlStore
@@ -88,6 +88,32 @@ class Stubborn(Job):
             with suppress(asyncio.CancelledError):
                 await diary.gate.wait()
         return number
+
+
+class EndsItsTask(Job, max_retries=1, retry_delay=0.1):
+    async def handle(self, ctx: JobContext, diary: Diary) -> None:
+        diary.lines.append(ctx.attempt)
+        _cancel_current_task()
+        await asyncio.sleep(0)
+
+    async def on_failure(self, ctx: JobContext, error: Exception) -> None:
+        ctx.get(Diary).lines.append(str(error))
+
+
+class EndsItsTaskTwice(Job, max_retries=0):
+    async def handle(self, ctx: JobContext) -> None:
+        _cancel_current_task()
+        await asyncio.sleep(0)
+
+    async def on_failure(self, ctx: JobContext, error: Exception) -> None:
+        _cancel_current_task()
+        await asyncio.sleep(0)
+
+
+def _cancel_current_task() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
 
 
 class Boom(Job):
@@ -267,6 +293,23 @@ class TestTrouble:
             diary.gate.set()
             await settled(kernel, "waits", 9)
             assert (await kernel.get(Client).stats())["waits"].processing == 1
+
+    async def test_a_handler_that_cancels_its_own_task(self, boot: Boot) -> None:
+        """It fails like any other, and is not left processing under a lease that is extended for ever."""
+        async with boot(EndsItsTask, Diary, background=True) as kernel:
+            handle = await kernel.get(Client).dispatch(EndsItsTask())
+            with pytest.raises(JobFailed, match="the handler raised CancelledError"):
+                await handle.result(timeout=30)
+            assert kernel.get(Diary).lines == [1, 2, "the handler raised CancelledError"]
+
+    async def test_a_job_that_never_gives_an_outcome(self, boot: Boot) -> None:
+        async with boot(EndsItsTaskTwice, Diary, background=True) as kernel:
+            handle = await kernel.get(Client).dispatch(EndsItsTaskTwice())
+            supervisor = kernel.get(Supervisor)
+            await wait_until(lambda: supervisor.workers[0].claimed == 1 and not supervisor.workers[0].busy)
+            # Its lease runs out, and counts a death.
+            assert supervisor._heartbeat._held == {}
+            assert (await handle.status()).status == "processing"
 
     async def test_a_loop_that_dies(self, boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker whose loop dies is not ready meanwhile, is started again, and loses nothing that runs."""

@@ -96,7 +96,7 @@ async def test_a_purged_member_brings_neither_then_nor_catch(store: Store) -> No
     members, batch = new_batch(3, "then", "catch", "finally")
     await store.insert(members, batches=[batch])
     running = await claim_one(store)
-    assert await store.purge("default", 100) == 2
+    assert (await store.purge("default", 100)).deleted == 2
     assert await calls(store) == []
     assert await counts_of(store, batch) == (0, 1, 0, 0, 2)
     await settle(store, running, Completed())
@@ -107,9 +107,9 @@ async def test_a_purged_member_brings_neither_then_nor_catch(store: Store) -> No
 async def test_a_batch_whose_members_are_all_purged_is_over(store: Store) -> None:
     members, batch = new_batch(3, "then", "catch", "finally")
     await store.insert(members, batches=[batch])
-    assert await store.purge("default", 2) == 2
+    assert (await store.purge("default", 2)).deleted == 2
     assert await calls(store) == []
-    assert await store.purge("default", 2) == 1
+    assert (await store.purge("default", 2)).deleted == 1
     assert await calls(store) == ["finally"]
     assert (await progress_of(store, batch)).finished_at is not None
 

@@ -337,7 +337,7 @@ async def test_a_link_behind_one_that_was_purged_runs_after_a_retry_and_in_its_t
     first, purged, last = new_chain(3)
     purged = new_job(id=purged.id, queue="emails", chain_id=first.chain_id, position=1)
     await store.insert([first, purged, last])
-    assert await store.purge("emails", 10) == 1
+    assert (await store.purge("emails", 10)).deleted == 1
     assert await statuses(store, [first, purged, last]) == ["pending", None, "cancelled"]
     await store.retry(last.id)
     await complete_only(store, first)
@@ -348,7 +348,7 @@ async def test_a_purged_link_breaks_its_chain(store: Store) -> None:
     links = new_chain(3)
     links[0] = new_job(id=links[0].id, queue="emails", chain_id=links[0].chain_id, position=0)
     await store.insert(links)
-    assert await store.purge("emails", 10) == 1
+    assert (await store.purge("emails", 10)).deleted == 1
     assert await statuses(store, links) == [None, "cancelled", "cancelled"]
     assert await note_of(store, links[1]) == f"Work {links[0].id}, before it in its chain, was cancelled"
 
@@ -357,7 +357,7 @@ async def test_a_chain_purged_whole_leaves_nothing(store: Store) -> None:
     chains = [new_chain(5) for _ in range(10)]
     await store.insert([link for chain in chains for link in chain])
     running = await claim_one(store)
-    assert await store.purge("default", 100) == 49
+    assert (await store.purge("default", 100)).deleted == 49
     await settle(store, running, Completed())
     assert (await claim(store)).jobs == ()
     stats = (await store.stats())["default"]

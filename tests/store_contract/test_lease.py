@@ -54,6 +54,17 @@ async def test_a_settled_job_has_no_lease(store: Store) -> None:
     assert await extend(store, {job.id: job.token, "unknown": "token"}) == {job.id, "unknown"}
 
 
+async def test_a_lapsed_lease_under_a_limit_is_lost_as_its_slot_may_be_given_away(store: Store, clock: Clock) -> None:
+    await store.insert([new_job() for _ in range(3)])
+    lapsed = await claim_one(store)
+    clock.offset += LEASE - 1
+    alive, plain = (await claim(store, 2)).jobs
+    clock.offset += 2
+    tokens = {job.id: job.token for job in (lapsed, alive, plain)}
+    limited = frozenset({lapsed.id, alive.id})
+    assert await asyncio.to_thread(store.extend, tokens, LEASE, limited=limited) == {lapsed.id}
+
+
 async def test_a_lapsed_lease_that_nobody_rescued_is_still_held(store: Store, clock: Clock) -> None:
     await store.insert([new_job()])
     job = await claim_one(store)

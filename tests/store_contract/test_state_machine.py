@@ -10,16 +10,24 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from goose_queues.errors import JobConflict
 from goose_queues.ids import new_id
 from goose_queues.record import (
+    BatchProgress,
     BatchRole,
     Cancelled,
     Claim,
@@ -53,10 +61,17 @@ NAMES = frozenset({"Work", "Call"})
 LIMITS = {"narrow": 2}
 SOAK = bool(os.environ.get("GOOSE_SOAK"))
 
-queues = st.sampled_from(["a", "b", "narrow"])
+ROLES: tuple[BatchRole, ...] = ("then", "catch", "finally")
+
+Shape: TypeAlias = Sequence[str | list[str]]
+"""A chain: the queue of each link, or those of a batch's members."""
+
+QUEUES = ("a", "b", "narrow")
+queues = st.sampled_from(QUEUES)
+shapes = st.lists(st.one_of(queues, st.lists(queues, max_size=3)), min_size=2, max_size=4)
 priorities = st.sampled_from([1, 1, 1, 0, 2])
 delays = st.sampled_from([None, None, None, LATER])
-roles = st.lists(st.sampled_from(["then", "catch", "finally"]), unique=True)
+roles = st.sampled_from([ROLES, ROLES, ("then",), ("finally",), ()])
 picks = st.integers(0, 10_000)
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
     [
@@ -106,6 +121,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- what comes in
 
+    @initialize(
+        shapes=st.lists(shapes, min_size=1, max_size=3),
+        where=st.lists(queues, min_size=1, max_size=3),
+        chain=st.lists(queues, min_size=2, max_size=3),
+    )
+    def begin(self, shapes: Sequence[Shape], where: Sequence[str], chain: Sequence[str]) -> None:
+        """With something of everything, so that each example gets somewhere."""
+        for shape in shapes:
+            self.insert_chain_of_batches(shape, ROLES)
+        self.insert_batch(where, chain, ROLES, LATER)
+        self.insert_batch(where, (), ROLES, None)
+        self.insert_chain(chain, None)
+
     @rule(queue=queues, priority=priorities, delay=delays, count=st.integers(1, 3))
     def insert_jobs(self, queue: str, priority: int, delay: float | None, count: int) -> None:
         self._insert([new_job(queue=queue, priority=priority, delay=delay) for _ in range(count)])
@@ -114,15 +142,17 @@ class StoreMachine(RuleBasedStateMachine):
     def insert_chain(self, where: Sequence[str], delay: float | None) -> None:
         self._insert(links_in(where, delay))
 
-    @rule(where=st.lists(queues, max_size=4), chain=st.lists(queues, max_size=3), called=roles)
-    def insert_batch(self, where: Sequence[str], chain: Sequence[str], called: Sequence[BatchRole]) -> None:
+    @rule(where=st.lists(queues, max_size=4), chain=st.lists(queues, max_size=3), called=roles, delay=delays)
+    def insert_batch(
+        self, where: Sequence[str], chain: Sequence[str], called: Sequence[BatchRole], delay: float | None
+    ) -> None:
         batch_id = new_id()
         member: dict[str, Any] = {"batch_id": batch_id, "batch_role": "member"}
-        members = [new_job(queue=queue, **member) for queue in where] + links_in(chain, None, **member)
+        members = [new_job(queue=queue, **member) for queue in where] + links_in(chain, delay, **member)
         self._insert(members, NewBatch(batch_id, len(members), callbacks_of(batch_id, called)))
 
-    @rule(shape=st.lists(st.one_of(queues, st.lists(queues, max_size=3)), min_size=2, max_size=4), called=roles)
-    def insert_chain_of_batches(self, shape: Sequence[str | list[str]], called: Sequence[BatchRole]) -> None:
+    @rule(shape=shapes, called=roles)
+    def insert_chain_of_batches(self, shape: Shape, called: Sequence[BatchRole]) -> None:
         chain_id = new_id()
         jobs: list[NewJob] = []
         batches: list[NewBatch] = []
@@ -142,8 +172,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- what workers do
 
-    @rule(queue=queues, most=st.integers(1, 4), slots=st.sampled_from([None, None, 1]))
-    def claim(self, queue: str, most: int, slots: int | None) -> None:
+    @rule(picked=picks, most=st.integers(1, 4), slots=st.sampled_from([None, None, 1]))
+    def claim(self, picked: int, most: int, slots: int | None) -> None:
+        self._claim(self._busy_queue(picked), most, slots)
+
+    @rule(picked=picks, most=st.integers(1, 3), outcome=outcomes)
+    def work(self, picked: int, most: int, outcome: Outcome) -> None:
+        """Claim and settle at once, as workers do all day."""
+        queue = self._busy_queue(picked)
+        before = set(self.model.in_state("processing"))
+        self._claim(queue, most, None)
+        self._settle({job: outcome for job in self.model.in_state("processing") if job not in before})
+
+    def _busy_queue(self, picked: int) -> str:
+        """One that has something due, paused or not; else any."""
+        busy = sorted({job.new.queue for job in self.model.in_state("pending") if job.due[0] <= self.model.now})
+        return one_of(busy or QUEUES, picked)
+
+    def _claim(self, queue: str, most: int, slots: int | None) -> None:
         limit = LIMITS.get(queue)
         expected = self.model.claimable(queue, NAMES, most, limit)
         claimed = self.run(self.store.claim(Claim(queue, NAMES, most, LEASE, "a-worker", slots, limit))).jobs
@@ -166,7 +212,9 @@ class StoreMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, count: int, picked: int) -> None:
         running = self.model.in_state("processing")
         chosen = [running[(picked + place) % len(running)] for place in range(min(count, len(running)))]
-        ending = {job: data.draw(outcomes) for job in chosen}
+        self._settle({job: data.draw(outcomes) for job in chosen})
+
+    def _settle(self, ending: dict[Job, Outcome]) -> None:
         # What has failed by its deaths is not run: all that can come of it is its failure, or a release.
         ending = {
             job: outcome if not job.doomed or isinstance(outcome, Released) else Failed(ERROR)
@@ -179,7 +227,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._stale())
     @rule(picked=picks, outcome=outcomes)
     def settle_without_a_lease(self, picked: int, outcome: Outcome) -> None:
-        stale = one_of(self._stale(), picked)
+        stale = self._a_stale_one(picked)
         assert self.run(self.store.settle([Settlement(stale, outcome)])) == {stale.id}
 
     @precondition(lambda self: self._stale() and self.model.in_state("processing"))
@@ -206,10 +254,11 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._stale())
     @rule(picked=picks)
     def report_without_a_lease(self, picked: int) -> None:
-        stale = one_of(self._stale(), picked)
+        stale = self._a_stale_one(picked)
         assert self.run(asyncio.to_thread(self.store.extend, {stale.id: stale.token}, LEASE)) == {stale.id}
         assert self.run(self.store.progress(stale.id, stale.token, "{}")) is False
 
+    @precondition(lambda self: any(job.due[0] > self.model.now for job in self.model.in_state("pending")))
     @rule(steps=st.integers(1, 4))
     def let_time_pass(self, steps: int) -> None:
         self.clock.offset += steps * STEP
@@ -233,7 +282,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.rescue(patient=False)
             if job_id not in self.model.jobs or job.state != "pending" or queue in self.model.paused:
                 return
-            self.claim(queue, 4, None)
+            self._claim(queue, 4, None)
 
     # --- what people do
 
@@ -251,15 +300,28 @@ class StoreMachine(RuleBasedStateMachine):
         job = one_of(self.model.in_state("failed", "cancelled"), picked)
         self._steer(self.store.retry(job.new.id), lambda: self.model.retry(job))
 
+    @precondition(lambda self: self.model.in_state("failed", "cancelled"))
+    @rule(picked=picks, outcome=outcomes)
+    def retry_and_run(self, picked: int, outcome: Outcome) -> None:
+        job = one_of(self.model.in_state("failed", "cancelled"), picked)
+        self._steer(self.store.retry(job.new.id), lambda: self.model.retry(job))
+        self._claim(job.new.queue, 4, None)
+        if job.state == "processing":
+            self._settle({job: outcome})
+
     @precondition(lambda self: self.model.in_state("pending", "waiting", "processing", "completed"))
     @rule(picked=picks)
     def retry_what_has_not_failed(self, picked: int) -> None:
         job = one_of(self.model.in_state("pending", "waiting", "processing", "completed"), picked)
         self._steer(self.store.retry(job.new.id), lambda: self.model.retry(job))
 
-    @rule(queue=queues)
-    def purge(self, queue: str) -> None:
-        assert self.run(self.store.purge(queue, 1_000)) == self.model.purge(queue)
+    @precondition(lambda self: self.model.in_state("pending", "waiting"))
+    @rule(picked=picks)
+    def purge(self, picked: int) -> None:
+        """Of all queues the one with the fewest, mostly, so that something is left for the others."""
+        pending = Counter(job.new.queue for job in self.model.in_state("pending", "waiting"))
+        queue = one_of(sorted(pending, key=lambda queue: (pending[queue], queue)), picked % 4 // 3 * picked)
+        assert self.run(self.store.purge(queue, 1_000)).deleted == self.model.purge(queue)
 
     @rule(queue=queues)
     def pause_or_resume(self, queue: str) -> None:
@@ -269,8 +331,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.store.pause(queue))
         self.model.paused ^= {queue}
 
-    @rule(retention=st.sampled_from(RETENTIONS), chunk=st.integers(1, 5))
-    def prune(self, retention: float, chunk: int) -> None:
+    @precondition(lambda self: any(job.is_over for job in self.model.jobs.values()))
+    @rule(retention=st.sampled_from(RETENTIONS), chunk=st.integers(1, 5), waiting=st.integers(0, 2))
+    def prune(self, retention: float, chunk: int, waiting: int) -> None:
+        self.let_time_pass(waiting)
         deleted, cursor = 0, None
         while True:
             pruned = self.run(self.store.prune(retention, chunk, cursor))
@@ -335,8 +399,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def batches_are_what_the_model_says(self) -> None:
-        for batch_id, batch in self.model.batches.items():
-            progress = self.run(self.store.batch(batch_id))
+        async def all_of_them() -> list[BatchProgress | None]:
+            return [await self.store.batch(batch_id) for batch_id in self.model.batches]
+
+        for batch, progress in zip(self.model.batches.values(), self.run(all_of_them()), strict=True):
             assert progress is not None
             assert progress == self.model.progress(batch, progress)
 
@@ -349,6 +415,11 @@ class StoreMachine(RuleBasedStateMachine):
         """Claims whose lease has been taken, given back or settled."""
         held = {(job.new.id, job.token) for job in self.model.in_state("processing")}
         return [claim for claim in self.claims if (claim.id, claim.token) not in held]
+
+    def _a_stale_one(self, picked: int) -> ClaimedJob:
+        """Of a job that somebody else runs by now, if there is one."""
+        stale, running = self._stale(), {job.new.id for job in self.model.in_state("processing")}
+        return one_of([claim for claim in stale if claim.id in running] or stale, picked)
 
     def _extendable(self) -> list[Job]:
         """Leases that are held; under a limit only while they live, since a lapsed one has given its slot away."""
@@ -389,13 +460,14 @@ def shown(record: JobRecord) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_whatever_is_done_in_whatever_order(name: str) -> None:
+@pytest.mark.parametrize("turn", range(20 if SOAK else 1))
+def test_whatever_is_done_in_whatever_order(name: str, turn: int) -> None:
     machine = type("Machine", (StoreMachine,), {"place_name": name})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=2_000 if SOAK else 25,
-            stateful_step_count=80 if SOAK else 40,
+            max_examples=100 if SOAK else 60,
+            stateful_step_count=80 if SOAK else 30,
             deadline=None,
             print_blob=True,
             # Each try makes a store anew: to find the shortest failure takes minutes, and forty steps can be read.

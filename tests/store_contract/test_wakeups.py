@@ -35,6 +35,19 @@ async def test_an_earlier_time_in_another_process_is_heard_of(store: Store, othe
     await wait_until(lambda: heard != [])
 
 
+async def test_the_end_of_a_pause_in_another_process_is_heard_of(store: Store, other: Store, clock: Clock) -> None:
+    heard: set[str] = set()
+    store.subscribe(heard.update)
+    await other.insert([new_job(delay=10.0)])
+    await other.pause("default")
+    await other.insert([new_job(queue="emails")])
+    await wait_until(lambda: "emails" in heard)
+    clock.offset += 11
+    heard.clear()
+    await other.resume("default")
+    await wait_until(lambda: "default" in heard)
+
+
 async def test_what_goes_back_to_its_queue_is_told(store: Store, clock: Clock) -> None:
     heard: list[frozenset[str]] = []
     await store.insert([new_job()])

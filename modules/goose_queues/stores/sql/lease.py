@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
-from goose_queues.stores.sql.fence import NO_LEASE, held, holders
+from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.rows import error_text
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import CANCELLED, FAILED, PROCESSING, READY, word
+from goose_queues.stores.sql.tables import CANCELLED, FAILED, FAR, PROCESSING, READY, word
 
-_NEVER: Final[ColumnElement[int]] = literal_column(str(2**62), BigInteger)
-"""No lease ends so late, unless a hand has written it: text sorts above every number."""
+_LONG_AGO: Final = -(2**62)
 
 
 def extend(
@@ -29,17 +28,24 @@ def extend(
     now: int,
     tokens: Mapping[str, str],
     lease: float,
-    blameless: frozenset[str],
+    blameless: frozenset[str] = frozenset(),
+    limited: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
     """Let the leases end ``lease`` seconds from ``now``; return the ids that the caller has lost."""
     end = now + span(lease)
     rows: list[dict[str, Any]] = [
-        {"of_id": job_id, "of_token": token, "lease_end": end, "excused": int(job_id in blameless)}
+        {
+            "of_id": job_id,
+            "of_token": token,
+            "lease_end": end,
+            "excused": int(job_id in blameless),
+            "ended_by": now if job_id in limited else _LONG_AGO,
+        }
         for job_id, token in tokens.items()
     ]
     if _extending(layout).run_many(connection, rows) == len(rows):
         return frozenset()
-    return frozenset(tokens) - {row["of_id"] for row in holders(connection, layout, rows)}
+    return frozenset(row["of_id"] for row in rows if not _extended(layout).rows(connection, row))
 
 
 def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_deaths: int) -> Rescued:
@@ -93,11 +99,18 @@ def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _extending(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
     return layout.prepare(
-        update(layout.tables.jobs)
-        .where(*held(layout))
+        update(jobs)
+        .where(*held(layout), jobs.c.lease_until > bindparam("ended_by"))
         .values(lease_until=bindparam("lease_end"), blameless=bindparam("excused"))
     )
+
+
+@lru_cache(maxsize=16)
+def _extended(layout: Layout) -> Statement:
+    jobs = layout.tables.jobs
+    return layout.prepare(select(jobs.c.id).where(*held(layout), jobs.c.lease_until == bindparam("lease_end")))
 
 
 @lru_cache(maxsize=16)
@@ -118,7 +131,7 @@ def _expired(layout: Layout) -> Statement:
         )
         .where(
             jobs.c.state == word(PROCESSING),
-            or_(jobs.c.lease_until <= bindparam("now"), jobs.c.lease_until.is_(None), jobs.c.lease_until >= _NEVER),
+            or_(jobs.c.lease_until <= bindparam("now"), jobs.c.lease_until.is_(None), jobs.c.lease_until >= FAR),
         )
         .order_by(jobs.c.lease_until)
         .limit(bindparam("most"))

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
 
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
+from goose_queues.stores.sql.backlog import count_ready
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record, whole
@@ -76,10 +77,12 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
     for queue, state, jobs in _at_rest(layout).rows(connection, {}):
         resting[queue][state] = whole(jobs)
     moving: dict[str, _Moving] = defaultdict(_Moving)
-    for queue in ready_queues(connection, layout):
-        moving[queue] = _ready(connection, layout, queue)
     for queue, jobs in _processing(layout).rows(connection, {}):
         moving[queue].processing = jobs
+    others = sum(sum(states.values()) for states in resting.values()) + sum(it.processing for it in moving.values())
+    for queue, jobs in count_ready(connection, layout, ready_queues(connection, layout), others).items():
+        moving[queue].ready = jobs
+        _look_at_front(connection, layout, queue, moving[queue])
     for queue in [queue for queue, states in resting.items() if states.get(SCHEDULED)]:
         late, oldest = _late(layout).rows(connection, {"of_queue": queue, "now": now})[0]
         moving[queue].late = late
@@ -139,15 +142,13 @@ class _Moving:
             self.oldest = due
 
 
-def _ready(connection: Connection, layout: Layout, queue: str) -> _Moving:
-    """Count the jobs that are ready, and look at the first of each priority: due times are in order inside one only."""
-    moving = _Moving(ready=_ready_jobs(layout).rows(connection, {"of_queue": queue})[0][0])
+def _look_at_front(connection: Connection, layout: Layout, queue: str, moving: _Moving) -> None:
+    """See the first of each priority that is ready: due times are in order inside one only."""
     below: object = _ABOVE_ALL
     while isinstance(below, int | float):
         rows = _front(layout).rows(connection, {"of_queue": queue, "below": below})
         below, due = rows[0] if rows else (None, None)
         moving.see(due)
-    return moving
 
 
 def _shown(moving: _Moving, resting: Mapping[str, int], *, paused: bool) -> QueueStats:
@@ -212,14 +213,6 @@ def _next_queue(layout: Layout) -> Statement:
         .where(jobs.c.state == word(READY), jobs.c.queue > bindparam("after"))
         .order_by(jobs.c.queue)
         .limit(_ONE)
-    )
-
-
-@lru_cache(maxsize=16)
-def _ready_jobs(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        select(func.count(_EVERY)).where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
     )
 
 

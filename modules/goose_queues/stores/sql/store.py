@@ -31,6 +31,7 @@ from goose_queues.record import (
     NewJob,
     Page,
     Pruned,
+    Purged,
     QueueStats,
     Rescued,
     Settlement,
@@ -44,7 +45,7 @@ from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.moment import stored
 from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
-from goose_queues.stores.sql.purge import purge
+from goose_queues.stores.sql.purge import Chunk, purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
@@ -87,7 +88,7 @@ class SqlStore:
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
         self._layout = Layout(queue_tables(prefix), _dialect(database))
-        self._wakeup = Wakeup(database, self._layout)
+        self._wakeup = Wakeup(database, self._layout, self._now)
         self._outgoing = Outgoing(self.insert)
 
     async def open(self) -> None:
@@ -178,14 +179,19 @@ class SqlStore:
             return await write(self._database, lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
 
     def extend(
-        self, tokens: Mapping[str, str], lease: float, *, blameless: frozenset[str] = frozenset()
+        self,
+        tokens: Mapping[str, str],
+        lease: float,
+        *,
+        blameless: frozenset[str] = frozenset(),
+        limited: frozenset[str] = frozenset(),
     ) -> frozenset[str]:
         """Renew leases, before whatever else waits to be written."""
         if not tokens:
             return frozenset()
 
         def operation(connection: Connection) -> frozenset[str]:
-            return extend(connection, self._layout, self._now(), tokens, lease, blameless)
+            return extend(connection, self._layout, self._now(), tokens, lease, blameless, limited)
 
         with self._faults():
             return self._database.write_blocking(operation, urgent=True, timeout=lease)
@@ -252,12 +258,16 @@ class SqlStore:
             await write(self._database, lambda it: pause.resume(it, self._layout, queue))
         self._wakeup.tell(frozenset({queue}))
 
-    async def purge(self, queue: str, limit: int) -> int:
+    async def purge(self, queue: str, limit: int, cursor: str | None = None) -> Purged:
         """Delete what is pending in a queue."""
+
+        def operation(connection: Connection) -> Chunk:
+            return purge(connection, self._layout, self._now(), queue, limit, cursor)
+
         with self._faults():
-            deleted, queues = await write(self._database, lambda it: purge(it, self._layout, self._now(), queue, limit))
-        self._wakeup.tell(queues)
-        return deleted
+            chunk = await write(self._database, operation)
+        self._wakeup.tell(chunk.queues)
+        return chunk.purged
 
     async def get(self, job_id: str) -> JobRecord | None:
         """One job, whole."""

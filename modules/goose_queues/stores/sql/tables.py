@@ -46,6 +46,9 @@ FINISHED: Final = (COMPLETED, FAILED, CANCELLED)
 AT_REST: Final = (SCHEDULED, WAITING, *FINISHED)
 """States in which rows pile up without being on their way: counted in a table of their own, never by walking them."""
 
+FAR: Final[ColumnElement[int]] = literal_column(str(2**62), BigInteger)
+"""A time that none reaches, unless a hand has written it: text sorts above every number."""
+
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,31}\Z")
 
 
@@ -138,6 +141,7 @@ def _jobs(prefix: str, schema: str | None, metadata: MetaData) -> Table:
     _partial(f"ix_{prefix}jobs_finished", "finished_at IS NOT NULL", c.queue, c.state, c.finished_at)
     _partial(f"ix_{prefix}jobs_waiting", "state = 'waiting'", c.queue, c.id)
     _partial(f"ix_{prefix}jobs_chain", "chain_id IS NOT NULL", c.chain_id, c.position)
+    _partial(f"ix_{prefix}jobs_link", "chain_id IS NOT NULL AND finished_at IS NULL", c.chain_id)
     _partial(f"ix_{prefix}jobs_batch", "batch_role = 'member'", c.batch_id, c.state, c.id)
     return table
 

@@ -34,11 +34,18 @@ Listener: TypeAlias = Callable[[frozenset[str]], None]
 
 
 class Wakeup:
-    """Who wants to hear of new work, and the task that watches the file for them."""
+    """Who wants to hear of new work, and the task that watches the file for them.
 
-    def __init__(self, database: Database, layout: Layout) -> None:
+    Args:
+        database: Whose file is watched.
+        layout: Of the queue's tables.
+        now: The store's time, as it is stored.
+    """
+
+    def __init__(self, database: Database, layout: Layout, now: Callable[[], int]) -> None:
         self._database = database
         self._layout = layout
+        self._now = now
         self._listeners: dict[object, Listener] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -108,4 +115,6 @@ class Wakeup:
         """Queues that have something to claim, and those whose next job is due sooner than at the last look."""
         before, self._soonest = self._soonest, soonest(connection, self._layout)
         sooner = {queue for queue, due in self._soonest.items() if due < before.get(queue, due + 1)}
-        return frozenset(sooner.union(ready_queues(connection, self._layout)))
+        # Claims left alone what came due under a pause, and this commit may be the end of that.
+        late = {queue for queue, due in self._soonest.items() if due <= self._now()}
+        return frozenset(sooner.union(late, ready_queues(connection, self._layout)))

@@ -32,6 +32,9 @@ ACCEPTED = (
     # Its first row.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_ready",
     "SCAN goose_jobs USING COVERING INDEX ix_goose_jobs_ready",
+    # As many of them as are walked at most.
+    "CO-ROUTINE ready",
+    "SCAN ready",
     # Bounded by the slots of the fleet.
     "SCAN goose_jobs USING INDEX ix_goose_jobs_leased",
     "SCAN goose_jobs USING COVERING INDEX ix_goose_jobs_leased",
@@ -72,7 +75,7 @@ async def test_no_operation_walks_a_backlog(store: SqlStore, plans: list[tuple[s
         claimed = claim_on_sqlite(
             connection, layout, NOW + 61_000_000, Claim("default", frozenset({"Work", "b", "c"}), 50, 30.0, "w", 40)
         )
-        extend(connection, layout, NOW, {job.id: job.token for job in claimed.jobs[:1]}, 30.0, frozenset())
+        extend(connection, layout, NOW, {job.id: job.token for job in claimed.jobs[:1]}, 30.0)
         settle(connection, layout, NOW, [Settlement(claimed.jobs[0], Completed())])
         rescue(connection, layout, NOW + 10**9, 10, 3)
         prune(connection, layout, NOW + 10**9, 1.0, find_old(connection, layout, NOW + 10**9, 1.0, 10, None))
@@ -120,7 +123,7 @@ async def test_no_steering_and_no_listing_walks_a_backlog(store: SqlStore, plans
         ):
             found = page(connection, layout, wanted, 3, None)
             page(connection, layout, wanted, 3, found.cursor)
-        purge(connection, layout, NOW, "default", 5)
+        purge(connection, layout, NOW, "default", 5, None)
 
     await store._database.write(operate)
     assert len({text for text, _ in plans}) > 30
@@ -133,3 +136,22 @@ async def test_counting_again_walks_indexes_only(store: SqlStore, plans: list[tu
     walks = [step for _, step in plans if "goose_jobs" in step]
     assert walks != []
     assert all("INDEX ix_goose_jobs_" in step for step in walks)
+
+
+async def test_pruning_asks_for_the_unfinished_links_of_a_chain_alone(
+    store: SqlStore, plans: list[tuple[str, str]]
+) -> None:
+    layout, later = store._layout, NOW + 10**9
+
+    def operate(connection: Connection) -> None:
+        insert(connection, layout, NOW, [new_job(chain_id=new_id(), position=0)])
+        claimed = claim_on_sqlite(connection, layout, NOW, Claim("default", frozenset({"Work"}), 1, 30.0, "w"))
+        settle(connection, layout, NOW, [Settlement(claimed.jobs[0], Completed())])
+        plans.clear()
+        prune(connection, layout, later, 1.0, find_old(connection, layout, later, 1.0, 10, None))
+
+    await store._database.write(operate)
+    # A batch in a chain has up to 100,000 of its links, and each of them asks.
+    asked = [step for _, step in plans if " link " in step]
+    assert len(asked) == 2
+    assert all(" ix_goose_jobs_link " in f"{step} " for step in asked)

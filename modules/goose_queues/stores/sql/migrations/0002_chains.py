@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column(f"{prefix}jobs", sa.Column("broken_at", sa.Integer()), schema=schema)
     _index("jobs", "waiting", "state = 'waiting'", "queue", "id")
     _index("jobs", "chain", "chain_id IS NOT NULL", "chain_id", "position")
+    _index("jobs", "link", "chain_id IS NOT NULL AND finished_at IS NULL", "chain_id")
     _index("jobs", "batch", "batch_role = 'member'", "batch_id", "state", "id")
     op.create_table(
         f"{prefix}batches",
@@ -65,7 +66,7 @@ def downgrade() -> None:
     prefix, schema = _place()
     for table in ("paused", "callbacks", "batches"):
         op.drop_table(f"{prefix}{table}", schema=schema)
-    for name in ("waiting", "chain", "batch"):
+    for name in ("waiting", "chain", "link", "batch"):
         op.drop_index(f"ix_{prefix}jobs_{name}", f"{prefix}jobs", schema=schema)
     with op.batch_alter_table(f"{prefix}jobs", schema=schema) as jobs:
         jobs.drop_column("broken_at")

@@ -1,0 +1,121 @@
+"""SQL is made of bound parameters; the few identifiers in it are checked, and no text that is stored gets into it."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any
+
+import pytest
+
+from goose_queues import Client, InvalidQueueName, Job, JobContext, JobNotFound
+from goose_queues.errors import ConfigError
+from goose_queues.stores.sql.tables import queue_tables
+from goose_queues.supervisor import Supervisor
+from goose_queues.testing import drain
+from queue_apps import Boot
+from sources import calls, files
+
+RUN = frozenset({"execute", "executemany", "executescript", "exec_driver_sql", "text", "literal_column", "DDL"})
+"""What takes SQL as text."""
+
+BUILT = {
+    "goose_queues/stores/sql/lease.py": {"str(2 ** 62)": "a constant"},
+    "goose_queues/stores/sql/tables.py": {
+        "f\"'{state}'\"": "a state: a constant of this file",
+        "f'{table}.rowid'": "a table's name or alias: the prefix is checked by a pattern",
+        "condition": "an index's condition: a literal of this file",
+    },
+    "goose_queues/stores/sql/migrations/0001_jobs.py": {"condition": "an index's condition: a literal of this file"},
+    "goose_queues/stores/sql/migrations/0002_chains.py": {
+        "condition": "an index's condition: a literal of this file",
+        "layout.update().values(version=version, oldest=oldest)": "a statement of SQLAlchemy's",
+    },
+    "goose_queues/stores/sql/statement.py": {"self.text": "a statement of SQLAlchemy's, compiled"},
+    "goose_queues/stores/sql/version.py": {"columns": "a statement of SQLAlchemy's"},
+    "goose_sql/database.py": {"text(f'SELECT 1{table}')": "below", "f'SELECT 1{table}'": "one of two literals"},
+    "goose_sql/driver.py": {"sql": "what SQLAlchemy hands to the driver"},
+    "goose_sql/on_server.py": {
+        "text('SELECT 1')": "a literal",
+        "text('SELECT pg_advisory_xact_lock(:key)')": "a literal, with a bound parameter",
+    },
+    "goose_sql/sqlite.py": {
+        "f'PRAGMA synchronous={self.synchronous.upper()}'": "an option that is checked: full or normal",
+        "f'PRAGMA busy_timeout={self.busy_timeout * 1000:.0f}'": "a number",
+    },
+    "goose_sql/writer.py": {"undo": "one of two literals"},
+}
+"""SQL that is no literal where it is run, and why it is no attacker's."""
+
+ATTACKS = (
+    "'; DROP TABLE goose_jobs; --",
+    "' OR '1'='1",
+    '" OR ""="',
+    "x') UNION SELECT payload FROM goose_jobs --",
+    "%s %(id)s :of_id ?1 $1 {0}",
+    "\\'; DELETE FROM goose_jobs; --",
+    "1; ATTACH DATABASE '/tmp/x' AS y",
+    "`;\n--/* */",
+)
+
+
+class Note(Job):
+    text: str
+
+    async def handle(self, ctx: JobContext) -> Any:
+        return [self.text, ctx.meta]
+
+
+class Named(Job, name=ATTACKS[0], aliases=(ATTACKS[1],)):
+    async def handle(self, ctx: JobContext) -> None: ...
+
+
+def test_no_sql_is_built_of_values() -> None:
+    found: dict[str, set[str]] = {}
+    for name, file in files():
+        for called, node in calls(file):
+            if called in RUN and node.args and not isinstance(node.args[0], ast.Constant):
+                found.setdefault(name, set()).add(ast.unparse(node.args[0]))
+    # These pages and files have a function of their own that is called ``text``.
+    web = {name for name in found if name.startswith("goose/")}
+    assert web == set()
+    assert found == {name: set(built) for name, built in BUILT.items()}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_identifier_is_no_text(attack: str) -> None:
+    for option in ("prefix", "schema"):
+        with pytest.raises(ConfigError, match=f"^{option}=.*use lower-case letters, digits and _, at most 32"):
+            queue_tables(**{option: attack})
+
+
+async def test_what_is_stored_comes_back_exactly(boot: Boot, hand: Any) -> None:
+    async with boot(Note, Named) as kernel:
+        client = kernel.get(Client)
+        handles = [await client.dispatch(Note(text=attack)).meta(**{attack: attack}) for attack in ATTACKS]
+        named = await client.dispatch(Named())
+        record = await kernel.get(Supervisor).store.get(handles[0].id)
+        assert record is not None
+        assert (record.payload, record.meta) == (json.dumps({"text": ATTACKS[0]}).replace(": ", ":"), record.meta)
+        hand("update goose_jobs set name = ? where name = ?", ATTACKS[1], ATTACKS[0])
+        report = await drain(kernel)
+        assert (report.completed, report.failed) == (len(ATTACKS) + 1, 0)
+        for handle, attack in zip(handles, ATTACKS, strict=True):
+            assert await handle.result(timeout=30) == [attack, {attack: attack}]
+        assert (await named.status()).name == ATTACKS[1]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_names_and_ids_that_are_sql_find_nothing(boot: Boot, attack: str) -> None:
+    async with boot(Note) as kernel:
+        client = kernel.get(Client)
+        await client.dispatch(Note(text="a"))
+        for lookup in (client.get_status, client.cancel, client.retry):
+            with pytest.raises(JobNotFound):
+                await lookup(attack)
+        for steering in (client.pause, client.resume, client.purge):
+            with pytest.raises(InvalidQueueName):
+                await steering(attack)
+        for filtered in ({"queue": attack}, {"name": attack}, {"chain": attack}, {"batch": attack}):
+            assert [job async for job in client.jobs(**filtered)] == []
+        assert (await client.stats())["default"].pending == 1
