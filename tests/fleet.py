@@ -128,6 +128,11 @@ class Fleet:
             for name in names:
                 raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing' AND worker = ?", (name,))
 
+    def running(self, process: Process) -> int:
+        """How many attempts a process has in hand now."""
+        events = [entry.event for entry in self.ledger.read() if entry.pid == process.pid]
+        return events.count("start") - events.count("end")
+
     def is_over(self) -> bool:
         """Whether every job in the store has come to its end."""
         with closing(sqlite3.connect(self.file, timeout=30)) as raw:

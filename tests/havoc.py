@@ -47,8 +47,9 @@ class Havoc:
             await asyncio.wait((killing,))
 
     def kill(self) -> None:
-        """Kill the oldest worker. In the suite its leases are over at once; a soak waits for them."""
-        victim = self.workers.pop(0)
+        """Kill the busiest worker. In the suite its leases are over at once; a soak waits for them."""
+        victim = max(self.workers, key=self._fleet.running)
+        self.workers.remove(victim)
         self.workers.append(self._start())
         self._fleet.kill(victim)
         if not SOAK:

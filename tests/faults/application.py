@@ -50,15 +50,12 @@ class Step(Job, queue="steps", retry_delay=RETRY_DELAY):
     """A path: attempt n waits until there is a file of this name with ``.n`` behind it."""
     failing: tuple[int, ...] = ()
     """Attempts that fail."""
-    once: bool = False
-    """Whether it takes its time only until it was interrupted."""
 
     async def handle(self, ctx: JobContext, book: Ledger) -> None:
         with book.attempt(ctx):
-            if not (self.once and book.by_job("end")[ctx.job_id]):
-                await asyncio.sleep(self.seconds)
+            await asyncio.sleep(self.seconds)
             if self.gate:
-                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=60)
+                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=600)
             if ctx.attempt in self.failing:
                 raise Refused
 
@@ -80,7 +77,7 @@ class Seed(Job, queue="seeds"):
                 handle = await ctx.client.dispatch(Step()).at(due)
                 book.write("dispatched", handle.id, note=due.timestamp())
             if self.gate:
-                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=60)
+                await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=600)
 
 
 class CheckPayment(Job, queue="payments"):

@@ -12,7 +12,7 @@ from soak import SOAK, size
 from waiting import wait_until
 
 LIMIT = 3
-JOBS = size(60, 600)
+JOBS = size(90, 250)
 EVERY = size(0.5, 1.0)
 KILLS = size(3, 10)
 LIMITED = {"GOOSE_QUEUES_LIMITS": f'{{"limited": {LIMIT}}}'}

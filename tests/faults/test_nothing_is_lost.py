@@ -60,15 +60,18 @@ class Front:
         self._process = fleet.start("api", self._port, workers=0)
         self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=60)
         self._answered: Process | None = None
-        self.killed = self.cut = 0
+        self._asked = 0
+        """Requests on their way."""
+        self.killed = 0
+        self.cut = 0
         """Requests that got no answer."""
 
     async def post(self, jobs: int, kills: int) -> None:
-        """Dispatch some at a time, and more after those that got no answer, until there were so many of both."""
-        while jobs > 0 or self.killed < kills:
+        """Dispatch some at a time, until there are so many jobs and kills, and a kill has hit a request."""
+        while jobs > 0 or self.killed < kills or not self.cut:
             await asyncio.sleep(0.02)
             try:
-                ids = (await self._http.post(f"/steps/{TOGETHER}", params={"seconds": "0.1"})).json()
+                ids = await self._dispatched()
             except (httpx2.ReadError, httpx2.RemoteProtocolError):
                 self.cut += 1
             except httpx2.ConnectError:
@@ -81,12 +84,13 @@ class Front:
 
     @asynccontextmanager
     async def kills(self, every: float) -> AsyncIterator[None]:
-        """Within the block it is killed so many seconds after it has answered for the first time."""
+        """Within the block it is killed so many seconds after its first answer, with a request in its hands."""
 
         async def go_on() -> None:
             while True:
-                await wait_until(self._is_up)
+                await wait_until(lambda: self._answered is self._process, deadline=600)
                 await asyncio.sleep(every)
+                await wait_until(lambda: self._asked > 0, deadline=600)
                 self._fleet.kill(self._process)
                 self.killed += 1
                 self._process = self._fleet.start("api", self._port, workers=0)
@@ -100,8 +104,15 @@ class Front:
             await asyncio.wait((killing,))
             await self._http.aclose()
 
-    def _is_up(self) -> bool:
-        return self._answered is self._process
+    async def _dispatched(self) -> list[str]:
+        self._asked += 1
+        try:
+            answer = await self._http.post(f"/steps/{TOGETHER}", params={"seconds": "0.1"})
+        finally:
+            self._asked -= 1
+        assert answer.status_code == 200, answer.text
+        ids: list[str] = answer.json()
+        return ids
 
 
 class Poller:
