@@ -20,8 +20,8 @@ RUN = frozenset({"execute", "executemany", "executescript", "exec_driver_sql", "
 """What takes SQL as text."""
 
 BUILT = {
-    "goose_queues/stores/sql/lease.py": {"str(2 ** 62)": "a constant"},
     "goose_queues/stores/sql/tables.py": {
+        "str(2 ** 62)": "a number of this file",
         "f\"'{state}'\"": "a state: a constant of this file",
         "f'{table}.rowid'": "a table's name or alias: the prefix is checked by a pattern",
         "condition": "an index's condition: a literal of this file",
