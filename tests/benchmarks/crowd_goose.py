@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import shutil
 import sqlite3
 import time
@@ -17,8 +16,10 @@ from typing import Final, TypeVar
 
 import goose
 from goose_queues import Client, QueuesModule
-from goose_queues.record import Claim, Claimed, Completed, Settlement
+from goose_queues.record import Claim, Claimed, Completed, JobFilter, Settlement
 from goose_queues.store import Store
+from goose_queues.stores.sql.cursor import cursor_text
+from goose_queues.stores.sql.listing import _print
 from goose_queues.supervisor import Supervisor
 
 from .contest import BenchmarkError, Figures, Trial
@@ -122,4 +123,5 @@ def _cursor_behind(file: Path) -> str:
     connection = sqlite3.connect(file)
     row = connection.execute(_BEHIND).fetchone()
     connection.close()
-    return base64.urlsafe_b64encode(json.dumps(["completed", *row]).encode()).decode().rstrip("=")
+    text = cursor_text([_print(JobFilter(QUEUE, "completed")), "completed", *row])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
