@@ -30,7 +30,9 @@ CONTESTS = {
 }
 SIZES = {"steering": 2}
 """Where the usual twenty would take long."""
-NONE = {"server_ms", "early", "growth", "files", "pause_p50", "pause_max"}
+WAITS = {"dispatch", "heartbeat", "dispatch_elsewhere", "heartbeat_elsewhere"}
+"""A batch of twenty may be stored before a probe comes that could have waited for it."""
+NONE = {"server_ms", "early", "growth", "files", "pause_p50", "pause_max", *WAITS}
 """What may be nought: processor time comes in hundredths of a second, and the others had better be."""
 
 
