@@ -117,6 +117,11 @@ def begin(connection: Connection, layout: Layout, now: int, batches: Iterable[st
     return frozenset(advance.queues)
 
 
+def tally(connection: Connection, layout: Layout, batch_id: str) -> dict[str, int]:
+    """How many members of a batch are in each state; those that are gone are in none."""
+    return dict(_tally(layout).rows(connection, {"of_batch": batch_id}))
+
+
 @dataclass(slots=True)
 class Advance:
     """One round of consequences, in one transaction."""
@@ -233,8 +238,8 @@ class Advance:
 
     def _finish(self, batch: _Batch) -> int:
         """Keep the counts, so that the members may be pruned; how many have completed."""
-        tally = dict(_tally(self.layout).rows(self.connection, {"of_batch": batch.id}))
-        completed, failed = batch.completed + tally.get(COMPLETED, 0), batch.failed + tally.get(FAILED, 0)
+        found = tally(self.connection, self.layout, batch.id)
+        completed, failed = batch.completed + found.get(COMPLETED, 0), batch.failed + found.get(FAILED, 0)
         values = {"of_batch": batch.id, "now": self.now, "all_completed": completed, "all_failed": failed}
         _finishing(self.layout).run(self.connection, values)
         return int(completed)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
 
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
+from goose_queues.stores.sql.advance import tally
 from goose_queues.stores.sql.backlog import count_ready
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
@@ -20,7 +21,6 @@ from goose_queues.stores.sql.tables import (
     CANCELLED,
     COMPLETED,
     FAILED,
-    MEMBER,
     PROCESSING,
     READY,
     SCHEDULED,
@@ -55,7 +55,7 @@ def batch(connection: Connection, layout: Layout, batch_id: str) -> BatchProgres
     total = whole(total)
     found = Counter({COMPLETED: whole(completed), FAILED: whole(failed)})
     if finished_at is None:
-        found.update(dict(_members(layout).rows(connection, {"of_batch": batch_id})))
+        found.update(tally(connection, layout, batch_id))
     pending = sum(found[state] for state in (READY, SCHEDULED, WAITING))
     processing, completed, failed = (found[state] for state in (PROCESSING, COMPLETED, FAILED))
     return BatchProgress(
@@ -181,16 +181,6 @@ def _batch(layout: Layout) -> Statement:
     batches = layout.tables.batches
     columns = (batches.c.total, batches.c.created_at, batches.c.finished_at, batches.c.completed, batches.c.failed)
     return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")))
-
-
-@lru_cache(maxsize=16)
-def _members(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        select(jobs.c.state, func.count(_EVERY))
-        .where(jobs.c.batch_role == word(MEMBER), jobs.c.batch_id == bindparam("of_batch"))
-        .group_by(jobs.c.state)
-    )
 
 
 @lru_cache(maxsize=16)
