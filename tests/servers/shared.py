@@ -25,6 +25,8 @@ _DEFAULTS: Final = {
 SERVERS: Final = tuple(_DEFAULTS)
 """The names by which tests are parametrised, and by which GOOSE_TEST_REQUIRE calls the servers."""
 
+_KEPT: Final = ("goose_version_", "goose_layout")
+"""What the names of those tables begin with."""
 _PREFIX: Final = f"goose_test_{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]}_"
 
 
@@ -72,8 +74,8 @@ class Room:
             _run(connection, f"CREATE DATABASE {self._database}")
 
     def empty(self) -> None:
-        """Take every row out of every table but those of Alembic's versions; quick when there are few rows."""
-        tables = [table for table in self._tables() if not table.startswith("goose_version_")]
+        """Take every row out of every table but those that tell a version; quick when there are few rows."""
+        tables = [table for table in self._tables() if not table.strip('"`').startswith(_KEPT)]
         if self._is_postgres:
             if tables:
                 self._run(f"TRUNCATE {', '.join(tables)}")
