@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
 from goose_queues.stores.sql import counts
@@ -171,7 +172,7 @@ def _lease(now: int, request: Claim, most: int) -> tuple[str, dict[str, object]]
 
 
 def _taken(
-    connection: Connection, layout: Layout, request: Claim, token: str, rows: list[Sequence[Any]]
+    connection: Connection, layout: Layout, request: Claim, token: str, rows: list[tuple[Any, ...]]
 ) -> tuple[ClaimedJob, ...]:
     # RETURNING keeps no order.
     rows.sort(key=_order)
@@ -218,7 +219,7 @@ def _is_late(late: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _is_chosen(layout: Layout, chosen: Select[Any], alias: FromClause) -> ColumnElement[bool]:
+def _is_chosen(layout: Layout, chosen: Select[Any], alias: NamedFromClause) -> ColumnElement[bool]:
     """Whether a row of the jobs table is one of those, by the database's own key of a row, which is the shortest way."""
     family, table = layout.family, layout.tables.jobs.name
     keys = chosen.with_only_columns(rowid(alias.name, family))
@@ -240,7 +241,7 @@ def _live(layout: Layout) -> Statement:
     )
 
 
-def _first(layout: Layout, names: int | None) -> tuple[FromClause, Select[Any]]:
+def _first(layout: Layout, names: int | None) -> tuple[NamedFromClause, Select[Any]]:
     """What is next in a queue, of those names: so many parameters, or None: one that holds them all."""
     first = layout.tables.jobs.alias("first")
     if names is None:

@@ -89,7 +89,7 @@ class Many:
             return self.statement.run_many(connection, [{**row, **common} for row in rows] if common else rows)
         return self.statement.run(connection, self._arranged(rows, common))
 
-    def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[Sequence[Any]]:
+    def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[tuple[Any, ...]]:
         """Execute for every row; return what is selected or returned for all of them."""
         if not rows:
             return []
