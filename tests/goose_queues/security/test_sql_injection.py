@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goose_queues import Client, InvalidQueueName, Job, JobContext, JobNotFound
+from goose_queues import Client, InvalidQueueName, Job, JobContext, JobNotFound, QueuesModule
 from goose_queues.errors import ConfigError
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.supervisor import Supervisor
@@ -85,8 +85,10 @@ def test_no_sql_is_built_of_values() -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_identifier_is_no_text(attack: str) -> None:
     for option in ("prefix", "schema"):
-        with pytest.raises(ConfigError, match=f"^{option}=.*use lower-case letters, digits and _, at most 32"):
+        with pytest.raises(ConfigError, match=f"^table_{option}=.*: use lower-case letters, digits and _, at most 32"):
             queue_tables(**{option: attack})
+        with pytest.raises(ConfigError, match=f"^table_{option}=.*: lower-case letters, digits and _, at most 32"):
+            QueuesModule(**{f"table_{option}": attack})
 
 
 async def test_what_is_stored_comes_back_exactly(boot: Boot, hand: Any) -> None:

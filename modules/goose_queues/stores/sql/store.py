@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
+from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
 from goose_queues.record import (
     BatchProgress,
     CancelRequest,
@@ -83,7 +83,7 @@ class SqlStore:
         schema: Where the tables are; None: where a connection looks first.
 
     Raises:
-        ConfigError: ``prefix`` or ``schema`` is no identifier.
+        ConfigError: ``prefix`` or ``schema`` is no identifier, or the database has no schemas.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class SqlStore:
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
         dialect = _dialect(database)
+        if schema is not None and dialect.name == "sqlite":
+            raise ConfigError(f"table_schema={schema!r}: SQLite has no schemas; use table_prefix, or a file of its own")
         self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
         self._time = ServerTime(database, self._layout, clock)
         self._now = self._time.now
@@ -360,7 +362,8 @@ class SqlStore:
         if found is None:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
-            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+            layout = self._layout.tables.layout.fullname
+            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest, layout)
 
     async def _fold_counts(self) -> None:
         if self._layout.family != "sqlite":
