@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from goose_queues.stores.sql.store import SqlStore
@@ -29,7 +31,7 @@ async def test_only_queues_with_something_to_claim_are_reported(store: SqlStore,
 async def test_a_watch_that_fails_says_so_and_goes_on(
     store: SqlStore, hand: Hand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("goose_queues.stores.sql.wakeup.AGAIN", 0.0)
+    monkeypatch.setattr("goose_queues.stores.sql.watch.AGAIN", 0.0)
     heard: list[frozenset[str]] = []
     reading, failures = Database.read, [OSError("gone")]
 
@@ -46,8 +48,15 @@ async def test_a_watch_that_fails_says_so_and_goes_on(
 
 
 async def test_nobody_is_watched_for_before_somebody_listens(store: SqlStore) -> None:
-    assert store._wakeup._watching is None
+    def watching() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks()} & {"goose-queues-watch"}
+
+    assert not watching()
+    unsubscribe = store.subscribe(lambda _: None)
+    assert watching()
+    unsubscribe()
+    await wait_until(lambda: not watching())
     store.subscribe(lambda _: None)
-    assert store._wakeup._watching is not None
+    assert watching()
     await store.close()
-    assert store._wakeup._watching is None
+    assert not watching()
