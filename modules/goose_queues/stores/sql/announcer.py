@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from goose_queues.redact import one_line
 from goose_queues.stores.sql.channel import written
@@ -65,10 +65,12 @@ class Announcer:
             sending.cancel()
 
     async def send(self, channel: str, payload: str) -> None:
-        """Send one notification, in no transaction, or at least in none that anybody else waits for."""
-        async with self._database.engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+        """Send one notification, in a transaction of its own."""
+
+        def notify(connection: Connection) -> None:
+            connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+
+        await self._database.write(notify, single=True)
 
     def _start(self) -> None:
         if self._sending is None and self._news:
@@ -97,7 +99,10 @@ class Announcer:
             except Exception as error:  # noqa: BLE001 - a hint, and nobody awaits this: the log has it
                 if is_last and not self._failed:
                     self._failed = True
-                    log.warning("Other processes could not be told of new jobs; they poll: %s", one_line(str(error)))
+                    log.warning(
+                        "Other processes could not be told of new jobs; those that look find them: %s",
+                        one_line(str(error)),
+                    )
             else:
                 self._failed = False
                 return

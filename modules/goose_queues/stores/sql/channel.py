@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select
+from sqlalchemy import Connection, text
 
 from goose_queues.stores.sql.statement import Layout
 
 LONGEST: Final = 7_900
 """Bytes of a notification; the server takes 8,000."""
+_PLACE: Final = text(
+    "SELECT current_database(), (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(:table))"
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -24,21 +27,15 @@ def channel_name(connection: Connection, layout: Layout) -> str:
     """An identifier that is the same for everybody who works on these tables, by whatever URL; no name is a part of it."""
     jobs = layout.tables.jobs
     quote = layout.dialect.identifier_preparer
-    of_table = (
-        select(literal_column("relnamespace::regnamespace::text"))
-        .select_from(literal_column("pg_catalog.pg_class"))
-        .where(literal_column("oid") == func.to_regclass(bindparam("table_name")))
-    )
-    place = connection.execute(
-        select(func.current_database(), of_table.scalar_subquery()), {"table_name": quote.format_table(jobs)}
-    ).one()
-    text = "\0".join(map(str, (*place, layout.tables.prefix)))
-    return f"goose_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    place = connection.execute(_PLACE, {"table": quote.format_table(jobs)}).one()
+    whole = "\0".join(map(str, (*place, layout.tables.prefix)))
+    return f"goose_{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 def written(sender: str, queues: frozenset[str]) -> Iterator[str]:
     """The notifications that say this; what a hand has written as a queue's name is left out."""
-    names, length = [], len(sender)
+    names: list[str] = []
+    length = len(sender)
     for queue in sorted(filter(_NAME.match, queues)):
         if length + len(queue) + 1 > LONGEST:
             yield " ".join([sender, *names])

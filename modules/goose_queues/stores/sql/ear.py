@@ -7,8 +7,6 @@ cancelled: on a dead line the drivers would ask the server to cancel it, and wai
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
@@ -17,16 +15,23 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from goose_sql.sockets import break_off, fileno_of, keep_alive
+
 T = TypeVar("T")
 
 ANSWER: Final = 5.0
 """Seconds for an answer to the smallest question there is."""
 CONNECT: Final = 10
-_KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "psycopg": {"connect_timeout": CONNECT, "prepare_threshold": None, **_KEEPALIVES},
-    "asyncpg": {"timeout": CONNECT},
+    "psycopg": {"connect_timeout": CONNECT, "prepare_threshold": None},
+    "asyncpg": {
+        "timeout": CONNECT,
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    },
 }
+"""By driver: how it connects; nothing is prepared, as a pooler may be between."""
 
 
 class Ear(Protocol):
@@ -67,15 +72,14 @@ def engine_for_ears(url: URL) -> AsyncEngine | None:
 async def open_ear(engine: AsyncEngine) -> AsyncIterator[Ear]:
     """Connect, and hang up at the end."""
     connection = await engine.connect()
-    ear: _PsycopgEar | _AsyncpgEar | None = None
+    raw: Any = None
     try:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        ear = _PsycopgEar(raw) if engine.dialect.driver.startswith("psycopg") else _AsyncpgEar(raw)
-        yield ear
+        raw = (await connection.get_raw_connection()).driver_connection
+        keep_alive(fileno_of(raw) or -1)
+        yield _PsycopgEar(raw) if engine.dialect.driver.startswith("psycopg") else _AsyncpgEar(raw)
     finally:
-        if ear is not None:
-            ear.hang_up()
         with suppress(Exception):
+            break_off(raw)
             await connection.invalidate()
         with suppress(Exception):
             await connection.close()
@@ -102,12 +106,8 @@ class _PsycopgEar:
     async def heard(self, seconds: float) -> list[str]:
         return [notice.payload async for notice in self._raw.notifies(timeout=seconds, stop_after=1)]
 
-    def hang_up(self) -> None:
-        with suppress(Exception), socket.socket(fileno=os.dup(self._raw.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
-
     async def _ask(self, statement: str) -> Any:
-        return await _answered(self._raw.execute(statement), self)
+        return await _answered(self._raw.execute(statement), self._raw)
 
 
 class _AsyncpgEar:
@@ -118,18 +118,18 @@ class _AsyncpgEar:
         raw.add_termination_listener(self._ended)
 
     async def listen(self, channel: str) -> None:
-        await _answered(self._raw.add_listener(channel, self._hear), self)
+        await _answered(self._raw.add_listener(channel, self._hear), self._raw)
 
     async def unlisten(self, channel: str) -> None:
-        await _answered(self._raw.remove_listener(channel, self._hear), self)
+        await _answered(self._raw.remove_listener(channel, self._hear), self._raw)
 
     async def hears(self, channel: str) -> bool:
         # As a simple query, which needs no prepared statement: the answer is a count.
-        return bool(await _answered(self._raw.execute(_hears(channel)), self) == "SELECT 1")
+        return bool(await _answered(self._raw.execute(_hears(channel)), self._raw) == "SELECT 1")
 
     async def is_direct(self) -> bool:
         mine = f"SELECT 1 WHERE pg_backend_pid() = {int(self._raw.get_server_pid())}"
-        return bool(await _answered(self._raw.execute(mine), self) == "SELECT 1")
+        return bool(await _answered(self._raw.execute(mine), self._raw) == "SELECT 1")
 
     async def heard(self, seconds: float) -> list[str]:
         with suppress(TimeoutError):
@@ -140,10 +140,6 @@ class _AsyncpgEar:
         self._something.clear()
         heard, self._heard = self._heard, []
         return heard
-
-    def hang_up(self) -> None:
-        with suppress(Exception):
-            self._raw.terminate()
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         self._heard.append(payload)
@@ -157,13 +153,13 @@ def _hears(channel: str) -> str:
     return f"SELECT 1 FROM pg_listening_channels() AS channel WHERE channel = '{channel}'"  # noqa: S608 - a hash
 
 
-async def _answered(question: Awaitable[T], ear: _PsycopgEar | _AsyncpgEar) -> T:
+async def _answered(question: Awaitable[T], raw: Any) -> T:
     """The answer, or the error of a line that was hung up as none came, or as nobody waits for it any more."""
     asking = asyncio.ensure_future(question)
     try:
         await asyncio.wait((asking,), timeout=ANSWER)
     finally:
         if not asking.done():
-            ear.hang_up()
+            break_off(raw)
             await asyncio.wait((asking,))
     return asking.result()

@@ -76,7 +76,7 @@ class Poll:
     async def look(self) -> None:
         """Tell of what has changed since the last look."""
         before = self._seen
-        self._seen = await self._database.read(self._look)
+        self._seen = await self._database.read(self._look, single=True)
         news = self._seen.news_since(before)
         if news:
             self.hurry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,10 @@ async def test_a_watch_that_fails_says_so_and_goes_on(
     heard: list[frozenset[str]] = []
     reading, failures = Database.read, [OSError("gone")]
 
-    async def broken_once(database: Database, operation: object) -> object:
+    async def broken_once(database: Database, operation: object, **how: Any) -> object:
         if failures:
             raise failures.pop()
-        return await reading(database, operation)  # type: ignore[arg-type]
+        return await reading(database, operation, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Database, "read", broken_once)
     await store.insert([new_job()])
