@@ -50,7 +50,7 @@ from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batche
 from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.servertime import ServerTime
-from goose_queues.stores.sql.settle import settle
+from goose_queues.stores.sql.settle import can_settle_at_once, settle, settle_at_once
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
@@ -58,7 +58,7 @@ from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
-from goose_sql.urls import masked
+from goose_sql.urls import address_of, masked
 
 log = logging.getLogger("goose_queues.store")
 
@@ -81,6 +81,8 @@ class SqlStore:
         auto_migrate: Make and upgrade the tables when the store is opened, instead of refusing.
         prefix: What the names of the tables begin with.
         schema: Where the tables are; None: where a connection looks first.
+        poll_interval: How often each worker claims without having been told, in seconds.
+        listen_url: PostgreSQL: where to listen for notifications, if the database's URL leads through a pooler.
 
     Raises:
         ConfigError: ``prefix`` or ``schema`` is no identifier, or the database has no schemas.
@@ -95,6 +97,8 @@ class SqlStore:
         auto_migrate: bool,
         prefix: str = "goose_",
         schema: str | None = None,
+        poll_interval: float = 5.0,
+        listen_url: str | None = None,
     ) -> None:
         self._database = database
         self._owns_database = owns_database
@@ -105,7 +109,8 @@ class SqlStore:
         self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
         self._time = ServerTime(database, self._layout, clock)
         self._now = self._time.now
-        self._wakeup = Wakeup(database, self._layout, self._now)
+        listen = None if listen_url is None else address_of(listen_url).url
+        self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
 
@@ -130,9 +135,9 @@ class SqlStore:
 
     async def close(self) -> None:
         """Send what still waits for being sent, and let go of everything."""
-        await self._wakeup.close()
         await self._outgoing.sent()
         await self._gathering.stored()
+        await self._wakeup.close()
         await self._time.close()
         if self._owns_database:
             await self._database.close()
@@ -229,8 +234,12 @@ class SqlStore:
         """Write outcomes in one transaction."""
         if not settlements:
             return frozenset()
+        single = can_settle_at_once(self._layout, settlements)
+        operation = settle_at_once if single else settle
         with self._faults():
-            settled = await write(self._database, lambda it: settle(it, self._layout, self._now(), settlements))
+            settled = await write(
+                self._database, lambda it: operation(it, self._layout, self._now(), settlements), single=single
+            )
         self._wakeup.tell(settled.queues)
         return settled.lost
 
