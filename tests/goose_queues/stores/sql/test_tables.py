@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from goose_queues.stores.sql.store import SqlStore
 from goose_queues.stores.sql.tables import queue_tables
 from goose_sql import Database
 from goose_sql.migrations import migrate, pending
-from servers.shared import SERVERS, room
 from store_contract.making import new_job
 
 FACTS = {
@@ -50,34 +48,6 @@ FACTS = {
     ),
 }
 """What there is to say of tables, columns, indexes and how they are stored; not in which order columns stand."""
-
-
-@pytest.fixture(params=["sqlite", *SERVERS])
-def clear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Make the place empty, and say where it is."""
-
-    def on_sqlite() -> str:
-        for file in tmp_path.glob("queue.db*"):
-            file.unlink()
-        return f"sqlite:///{tmp_path}/queue.db"
-
-    if request.param == "sqlite":
-        yield on_sqlite
-        return
-    ours = room(request.param)
-
-    def on_server() -> str:
-        ours.clear()
-        return ours.url.render_as_string(hide_password=False)
-
-    yield on_server
-    ours.clear()
-
-
-@pytest.fixture
-async def empty(clear: Callable[[], str]) -> AsyncIterator[Database]:
-    async with Database(clear()) as database:
-        yield database
 
 
 def facts(connection: Connection) -> list[set[tuple[Any, ...]]]:
