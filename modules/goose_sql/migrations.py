@@ -29,7 +29,7 @@ from sqlalchemy.schema import CreateSchema
 
 from goose_sql.database import Database
 from goose_sql.errors import MigrationFailed, MissingMigrations, NewerDatabase, PendingMigrations
-from goose_sql.faults import is_conflict
+from goose_sql.faults import first_line, is_conflict, remedy
 from goose_sql.tables import Tables
 
 _TEMPLATES: Final = Path(__file__).parent / "revision"
@@ -263,7 +263,6 @@ def _exists(package: str) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
     if is_conflict(error):
-        return f"another transaction keeps a table that has to be changed. End it, then try again ({cause})."
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".") + "."
+        return f"another transaction keeps a table that has to be changed; end it: {first_line(error)}"
+    return f"{first_line(error)} {remedy(error)}".strip()
