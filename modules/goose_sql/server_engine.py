@@ -78,6 +78,7 @@ class ServerEngine:
         event.listen(engine, "checkout", self._taken)
         event.listen(engine, "reset", self._given_back)
         event.listen(engine, "checkin", self._at_rest)
+        event.listen(engine, "close", self._closing)
         event.listen(engine, "invalidate", self._gone)
         event.listen(engine, "detach", self._gone)
 
@@ -139,6 +140,13 @@ class ServerEngine:
         if connection is not None:
             self.watch.end(self._dialect.get_driver_connection(connection))
             record.info[_SINCE] = time.monotonic()
+
+    def _closing(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        """Let go of a connection that is dead already: aiomysql fails to say good-bye on it, and leaves it open."""
+        fileno = fileno_of(self._dialect.get_driver_connection(connection))
+        end = getattr(connection, "_terminate_force_close", None)
+        if end is not None and fileno is not None and (fileno < 0 or has_news(fileno)):
+            end()
 
     def _gone(self, connection: Any, *_: Any) -> None:
         if connection is not None:
