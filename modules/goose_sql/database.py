@@ -21,7 +21,7 @@ from goose_sql.on_sqlite import OnSqlite
 from goose_sql.readers import ChangeCounter
 from goose_sql.sessions import open_session, open_transaction, session_of_scope
 from goose_sql.sqlite import Synchronous
-from goose_sql.urls import Address, Dialect, address_of
+from goose_sql.urls import Address, Dialect, address_of, place_of
 
 T = TypeVar("T")
 
@@ -140,10 +140,14 @@ class Database:
         return self._backend is not None
 
     def same_place(self, url: str | URL) -> bool:
-        """Whether a URL leads to this database's data; a private SQLite file has a place while it is open."""
+        """Whether a URL leads to this database's data, by whatever driver.
+
+        A private SQLite file has a place while it is open. Servers are compared by host, port and database: another name
+        of the same host, or a pooler in front of it, is another place.
+        """
         here = self._address if self._backend is None else self._backend.address
         try:
-            return here.same_place(address_of(url))
+            return here.same_place(place_of(url))
         except BadUrl:
             return False
 

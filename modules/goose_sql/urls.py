@@ -72,6 +72,18 @@ def address_of(text: str | URL) -> Address:
         BadUrl: It cannot be read, or names no database or driver that can be used.
         MissingDriver: Its driver is not installed.
     """
+    address = place_of(text)
+    if address.dialect != "sqlite":
+        _check_driver(address.url, address.url.get_driver_name())
+    return address
+
+
+def place_of(text: str | URL) -> Address:
+    """The same of whatever leads there, with a driver that need not be async or installed.
+
+    Raises:
+        BadUrl: It cannot be read, or names no database that can be used.
+    """
     url = _parsed(text)
     backend, _, named = url.drivername.partition("+")
     dialect = _CHOSEN.get(backend)
@@ -79,9 +91,7 @@ def address_of(text: str | URL) -> Address:
         raise BadUrl(masked(url), f"{backend!r} is not supported. Use one of: {_EXAMPLES}.")
     if dialect == "sqlite":
         return _sqlite_address(url, named)
-    url = url.set(drivername=f"{dialect}+{named or _DRIVERS[dialect]}")
-    _check_driver(url, named or _DRIVERS[dialect])
-    return Address(url, dialect, None)
+    return Address(url.set(drivername=f"{dialect}+{named or _DRIVERS[dialect]}"), dialect, None)
 
 
 def masked(url: URL) -> str:
@@ -151,4 +161,6 @@ def _place(address: Address) -> tuple[str, str, int | None, str | None]:
     url = address.url
     family = "mysql" if address.dialect == "mariadb" else address.dialect
     host = str(url.host or url.query.get("host") or "").lower()
-    return family, "" if host in _LOCAL else host, url.port or _PORTS[address.dialect], url.database or url.username
+    # A path is the folder of a socket, on this machine.
+    here = host in _LOCAL or host.startswith("/")
+    return family, "" if here else host, url.port or _PORTS[address.dialect], url.database or url.username
