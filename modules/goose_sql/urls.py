@@ -79,10 +79,10 @@ def address_of(text: str | URL) -> Address:
 
 
 def place_of(text: str | URL) -> Address:
-    """The same of whatever leads there, with a driver that need not be async or installed.
+    """Read a URL only to compare where it leads: a blocking session may use a driver that cannot be used here.
 
     Raises:
-        BadUrl: It cannot be read, or names no database that can be used.
+        BadUrl: It cannot be read, or names no database that is supported.
     """
     url = _parsed(text)
     backend, _, named = url.drivername.partition("+")

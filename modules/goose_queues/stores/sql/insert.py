@@ -12,8 +12,8 @@ from sqlalchemy import insert as insert_into
 
 from goose_queues.record import NewBatch, NewJob
 from goose_queues.stores.sql import advance, counts
-from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.given import Given, Kind, Many
+from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
 
@@ -73,6 +73,13 @@ def insert(
             counts.apply(connection, layout, Counter(resting))
     queues = frozenset([job.queue for job in jobs if not job.position])
     return queues | _insert_batches(connection, layout, now, batches) if batches else queues
+
+
+def is_one_statement(jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> bool:
+    """Whether ``insert`` executes one statement and no more."""
+    if batches or any(job.position or job.delay is not None or job.due_at is not None for job in jobs):
+        return False
+    return len(jobs) <= CHUNK and sum(len(job.payload) for job in jobs) <= BYTES
 
 
 def _chunks(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
