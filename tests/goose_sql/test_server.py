@@ -119,9 +119,10 @@ async def test_isolation(database: Database, driver: str, ours: Room) -> None:
         await database.write(lambda connection, statement=statement: connection.execute(text(statement)))
     try:
         async with Database(by(driver, ours.url), pool_size=2) as strict:
-            for single in (True, False):
-                level = await strict.read(lambda connection: connection.scalar(text(query)), single=single)
-                assert str(level).lower().replace("-", " ") == "read committed"
+            for run in (strict.read, strict.write):
+                for single in (True, False):
+                    level = await run(lambda connection: connection.scalar(text(query)), single=single)
+                    assert str(level).lower().replace("-", " ") == "read committed"
     finally:
         if statements:
             await database.write(
@@ -129,6 +130,15 @@ async def test_isolation(database: Database, driver: str, ours: Room) -> None:
                     text(f"ALTER DATABASE {name} RESET default_transaction_isolation")
                 )
             )
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "postgresql+asyncpg"], indirect=True)
+async def test_idle_limit(database: Database) -> None:
+    """PostgreSQL ends our own transactions when this process falls silent in one; sessions may take their time."""
+    query = text("SHOW idle_in_transaction_session_timeout")
+    assert await database.write(lambda connection: connection.scalar(query)) == "10s"
+    async with database.session() as session:
+        assert await session.scalar(query) == "0"
 
 
 async def test_strict(database: Database, eggs: Any, driver: str) -> None:
