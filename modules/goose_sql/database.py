@@ -187,7 +187,7 @@ class Database:
             DatabaseClosed: It is not open.
             DatabaseUnavailable: It does not answer.
         """
-        await self.read(_touch)
+        await self.read(_touch, single=True)
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session for scripts and tests: ``async with database.session() as session, session.begin(): ...``."""

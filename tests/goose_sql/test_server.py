@@ -14,7 +14,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, event, insert, 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from goose_sql import Database, DatabaseUnavailable, Tables, open_units, unit_of
+from goose_sql import Database, DatabaseUnavailable, SqlModule, Tables, open_units, unit_of
 from goose_sql.errors import ConfigError, SmallPool, UnsupportedDatabase
 from goose_sql.migrations import check, migrate, pending, revise
 from servers.drivers import CHOSEN, DRIVERS, SERVER_OF, by
@@ -191,8 +191,18 @@ class Meeting:
         await_only(self._all.wait())
 
 
-async def test_conflict_without_end(database: Database, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction that others stand in the way of every time is given up after five more."""
+@pytest.mark.parametrize(
+    ("driver", "sign"),
+    [
+        *itertools.product(("postgresql+psycopg", "postgresql+asyncpg"), ("40001", "40P01", "55P03")),
+        *itertools.product(("mysql+asyncmy", "mysql+aiomysql"), ("1213", "1205")),
+    ],
+    indirect=["driver"],
+)
+async def test_conflict_without_end(
+    database: Database, driver: str, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that others stand in the way of every time is given up after five more; a part of a session at once."""
     monkeypatch.setattr("goose_sql.transactions._PAUSE", 0)
     runs = 0
 
@@ -200,9 +210,9 @@ async def test_conflict_without_end(database: Database, driver: str, monkeypatch
         nonlocal runs
         runs += 1
         if SERVER_OF[driver] == "postgres":
-            connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = '40001'; END $$"))
+            connection.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = '{sign}'; END $$"))
         else:
-            connection.execute(text("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'in the way'"))
+            connection.execute(text(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {sign}, MESSAGE_TEXT = 'in the way'"))
 
     with pytest.raises(DatabaseUnavailable) as failure:
         await database.write(operation)
@@ -296,10 +306,11 @@ async def test_unavailable(driver: str, ours: Room) -> None:
         await Database(by(driver, ours.url).set(database="nowhere")).open()
 
 
-def test_small_pool(driver: str) -> None:
+@pytest.mark.parametrize("make", [Database, SqlModule])
+def test_small_pool(driver: str, make: Callable[..., Any]) -> None:
     """A pool of one is refused before anything is opened."""
     with pytest.raises(SmallPool) as refusal:
-        Database(f"{driver}://u:s3cret@h/d", pool_size=1)
+        make(f"{driver}://u:s3cret@h/d", pool_size=1)
     assert isinstance(refusal.value, ConfigError)
     assert str(refusal.value) == (
         f"{driver}://u:***@h/d: pool_size=1 is not allowed; a server needs at least 2, "
