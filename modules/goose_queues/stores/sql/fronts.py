@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, union_all
 
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import READY, SCHEDULED, word
@@ -49,8 +49,8 @@ def news(before: Fronts, after: Fronts) -> frozenset[str]:
 def fronts(connection: Connection, layout: Layout, queues: Sequence[str]) -> Fronts:
     """Look once."""
     values = {f"queue_{place}": queue for place, queue in enumerate(queues)}
-    rows = _fronts(layout, len(queues)).rows(connection, values) if queues else ()
-    return {queues[place]: Front(job, due, bool(is_paused)) for place, job, due, is_paused in rows}
+    rows = _fronts(layout, len(queues)).rows(connection, values) if queues else []
+    return {queues[int(place)]: Front(job, due, bool(is_paused)) for place, job, due, is_paused in rows}
 
 
 @lru_cache(maxsize=64)
@@ -58,9 +58,9 @@ def _fronts(layout: Layout, queues: int) -> Statement:
     return layout.prepare(union_all(*(_front(layout, place) for place in range(queues))))
 
 
-def _front(layout: Layout, place: int) -> Select[Any]:
+def _front(layout: Layout, place: int) -> Any:
     jobs, paused = layout.tables.jobs, layout.tables.paused
-    queue = bindparam(f"queue_{place}")
+    queue: ColumnElement[Any] = bindparam(f"queue_{place}")
     urgency = jobs.c.falling if layout.family == "mysql" else jobs.c.priority.desc()
     ready = (
         select(jobs.c.id)
