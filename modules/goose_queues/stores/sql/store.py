@@ -202,6 +202,7 @@ class SqlStore:
 
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
+        self._wakeup.claims(claim.queue)
         with self._faults():
             if can_claim_at_once(self._layout, claim):
                 at_once = partial(claim_at_once, layout=self._layout, request=claim)
