@@ -215,6 +215,8 @@ class PrivateMariaDB(PrivateServer):
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.folder / 'data' / 'socket'}",
             f"--pid-file={self.folder / 'data' / 'pid'}",
+            # A server that starts empties the folder of temporary files, be they those of another one.
+            f"--tmpdir={self.folder / 'data'}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import CTE, ColumnElement, Connection, literal_column, null, select, union_all
 
+from goose_queues.stores.sql.line import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import READY, SCHEDULED, word
 
@@ -61,18 +62,17 @@ def fronts(connection: Connection, layout: Layout) -> Fronts:
 def _fronts(layout: Layout) -> Statement:
     jobs, paused = layout.tables.jobs, layout.tables.paused
     ready, scheduled = _queues(layout, READY), _queues(layout, SCHEDULED)
-    urgency = jobs.c.falling if layout.family == "mysql" else jobs.c.priority.desc()
     first = (
         select(jobs.c.id)
         .where(jobs.c.state == word(READY), jobs.c.queue == ready.c.queue)
-        .order_by(urgency, jobs.c.due_at, jobs.c.id)
+        .order_by(urgency(layout, jobs), due_at(layout, jobs), jobs.c.id)
         .limit(_ONE)
         .scalar_subquery()
     )
     soonest = (
-        select(jobs.c.due_at)
-        .where(jobs.c.state == word(SCHEDULED), jobs.c.queue == scheduled.c.queue)
-        .order_by(jobs.c.due_at)
+        select(due_at(layout, jobs))
+        .where(*standing(layout, jobs, SCHEDULED), jobs.c.queue == scheduled.c.queue)
+        .order_by(due_at(layout, jobs))
         .limit(_ONE)
         .scalar_subquery()
     )
