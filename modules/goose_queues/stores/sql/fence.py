@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, null, select
 
 from goose_queues.stores.sql.given import Given, Kind, Many
+from goose_queues.stores.sql.line import along
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import PROCESSING, word
 
@@ -72,12 +73,18 @@ def _locking(layout: Layout) -> Many:
     jobs = layout.tables.jobs
 
     def build(given: Given) -> Any:
+        # MySQL looks for a list of keys; the token is compared where the answer is looked up.
+        by_id = (given.is_for(jobs.c.id, "of_id"), jobs.c.state == word(PROCESSING))
+        whose = by_id if layout.family == "mysql" else held(layout, given)
         # The order: PostgreSQL locks as it comes upon the rows, after the sorting.
-        return (
+        return along(
+            layout,
             select(jobs.c.id, jobs.c.token, jobs.c.cancel_requested, jobs.c.note)
-            .where(*held(layout, given))
+            .where(*whose)
             .order_by(jobs.c.id)
-            .with_for_update(of=jobs)
+            .with_for_update(of=jobs),
+            jobs,
+            index=None,
         )
 
-    return Many(layout, HOLDER, build)
+    return Many(layout, {"of_id": "key"} if layout.family == "mysql" else HOLDER, build)
