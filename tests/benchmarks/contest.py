@@ -114,7 +114,7 @@ class Benchmark:
 
 def package_of(contestant: str) -> str | None:
     """What has to be installed for it; None: nothing but this project."""
-    first = contestant.split()[0]
+    first = contestant.split(maxsplit=1)[0]
     return first if first in PEERS else None
 
 

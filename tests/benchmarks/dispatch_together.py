@@ -102,7 +102,7 @@ def raw_server(trial: Trial) -> Figures:
     return dispatch_together(trial, CALLERS)
 
 
-ALONE = "pgqueuer, one task"
+ALONE = "pgqueuer one task"
 BENCHMARK = Benchmark(
     name="dispatch_together",
     question="dispatches by fifty concurrent callers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 
 from . import raw
 from .contest import OURS, RAW, Benchmark, BenchmarkError, Contestant, Figures, Floor, Lineup, Metric, Trial, contend
@@ -59,6 +60,15 @@ def pgqueuer(trial: Trial) -> Figures:
     return drain(trial, opening)
 
 
+def pgqueuer_large(trial: Trial) -> Figures:
+    """The same with batches of five hundred, so that so many jobs are in its hands at once."""
+    from .pgqueuer_peer import LARGE_BATCH
+    from .pgqueuer_peer import pgqueuer as opening
+    from .served import drain
+
+    return drain(trial, partial(opening, batch=LARGE_BATCH))
+
+
 def oban(trial: Trial) -> Figures:
     """Oban's producer, from its start until the last job has run."""
     from .oban_peer import oban as opening
@@ -84,6 +94,7 @@ def raw_server(trial: Trial) -> Figures:
 
 ON_POSTGRESQL = "goose on postgresql"
 METRICS = (Metric("rate", "jobs/s"), Metric("cpu", "s/1,000", more_is_better=False))
+PGQUEUER: dict[str, Contestant] = {"pgqueuer": pgqueuer, "pgqueuer by 500": pgqueuer_large}
 ON_SERVERS: dict[str, Contestant] = {OURS: goose, RAW: raw_server}
 BENCHMARK = Benchmark(
     name="drain",
@@ -95,7 +106,7 @@ BENCHMARK = Benchmark(
     floors=(Floor("rate", 2.0, against="huey"), Floor("rate", 0.10, against=RAW)),
     servers={
         POSTGRESQL: Lineup(
-            {**ON_SERVERS, "pgqueuer": pgqueuer, "oban": oban, "procrastinate": procrastinate},
+            {**ON_SERVERS, **PGQUEUER, "oban": oban, "procrastinate": procrastinate},
             floors=(Floor("rate", 0.8, against="pgqueuer"), Floor("rate", 0.4, against=RAW)),
         ),
         MARIADB: Lineup(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .contest import OURS, RAW, Benchmark, Floor, Lineup, contend
-from .drain import METRICS, ON_POSTGRESQL, ON_SERVERS, goose, oban, pgqueuer
+from .contest import RAW, Benchmark, Floor, Lineup, contend
+from .drain import METRICS, ON_POSTGRESQL, ON_SERVERS, PGQUEUER, goose, oban
 from .place import MARIADB, POSTGRESQL
 
 BENCHMARK = Benchmark(
@@ -14,7 +14,7 @@ BENCHMARK = Benchmark(
     quick_size=10_000,
     servers={
         POSTGRESQL: Lineup(
-            {**ON_SERVERS, "pgqueuer": pgqueuer, "oban": oban},
+            {**ON_SERVERS, **PGQUEUER, "oban": oban},
             floors=(Floor("rate", 1.5, against="pgqueuer"), Floor("rate", 0.4, against=RAW)),
         ),
         MARIADB: Lineup(

@@ -59,7 +59,9 @@ def describe(store: Store) -> str:
     if store == SQLITE:
         return f"SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL)"
     if store == POSTGRESQL:
-        ask = "select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')"
+        ask = (
+            "select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')"
+        )
         version, fsync, commit = _ask(store, ask)
         return f"PostgreSQL {version} (fsync={fsync}, synchronous_commit={commit})"
     version, flush = _ask(store, "select version(), @@innodb_flush_log_at_trx_commit")

@@ -36,6 +36,7 @@ from . import (
     drain,
     drain_backlog,
     due,
+    held_snapshot,
     importing,
     large_batch,
     latency,
@@ -60,6 +61,7 @@ MODULES = (
     steering,
     crowd,
     backlog,
+    held_snapshot,
     memory,
     web,
     boot,
@@ -266,9 +268,7 @@ def as_data(result: Result) -> dict[str, object]:
         "size": result.size,
         "units": {metric.name: metric.unit for metric in benchmark.metrics},
         "medians": {who: {name: result.median(who, name) for name in names} for who in result.rounds},
-        "ratios": {
-            who: {name: result.ratio(who, name) for name in names} for who in result.rounds if who != OURS
-        },
+        "ratios": {who: {name: result.ratio(who, name) for name in names} for who in result.rounds if who != OURS},
         "floors": [{"floor": text, "verdict": verdict} for text, verdict in _verdicts(result)],
         "rounds": result.rounds,
         "errors": result.errors,

@@ -33,7 +33,7 @@ class Peer(Protocol):
         """Store all of them in one call."""
 
     def working(self) -> AbstractAsyncContextManager[None]:
-        """Run a worker in this process, a hundred jobs at once."""
+        """Run a worker in this process, as many jobs at once as suit it best, a hundred at most."""
 
     async def unfinished(self) -> int:
         """How many jobs the database holds that have not come to their end."""
