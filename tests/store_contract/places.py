@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.store import Store
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
+from servers.shared import SERVERS, is_required, room
 
 
 class Place:
@@ -45,8 +45,25 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
         await place.close()
 
 
+def on_server(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]:
+    """A database of this process's own on a shared server, emptied."""
+
+    @asynccontextmanager
+    async def here(_: Path) -> AsyncIterator[Place]:
+        there = room(name)
+        there.empty()
+        place = Place(lambda clock: SqlStore(Database(there.url), clock, owns_database=True, auto_migrate=True))
+        try:
+            yield place
+        finally:
+            await place.close()
+
+    return here
+
+
 PLACES: dict[str, Callable[[Path], AbstractAsyncContextManager[Place]]] = {
     "sqlite": on_sqlite,
+    **{name: on_server(name) for name in SERVERS},
 }
 
 
@@ -58,11 +75,6 @@ async def open_or_skip(place: Place, name: str) -> Store:
         if is_required(name):
             raise
         pytest.skip(f"{name} is not here: {error}")
-
-
-def is_required(name: str) -> bool:
-    """Whether a store that is not at hand fails the run: the CI names those in GOOSE_TEST_REQUIRE."""
-    return name in os.environ.get("GOOSE_TEST_REQUIRE", "").split(",")
 
 
 _numbers = itertools.count()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     bindparam,
     delete,
     exists,
@@ -26,6 +27,9 @@ from sqlalchemy import (
 )
 
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.moving import Moving
+from goose_queues.stores.sql.rows import plain
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,
@@ -167,11 +171,9 @@ class Advance:
     def break_off(self, chain: str, position: int, what: str, state: str) -> set[str]:
         """A link has not completed: cancel all that waits behind it; return the batches that lose members by it."""
         place = {"of_chain": chain, "of_position": position}
-        behind = _waiting_behind(self.layout).rows(self.connection, place)
-        if behind:
-            how = "was cancelled" if state == CANCELLED else state
-            note = f"{what}, before it in its chain, {how}"
-            _breaking(self.layout).run(self.connection, {**place, "now": self.now, "why": note})
+        how = "was cancelled" if state == CANCELLED else state
+        note = plain(f"{what}, before it in its chain, {how}")
+        behind = _breaking(self.layout).rows(self.connection, {**place, "now": self.now, "why": note})
         for queue, _, number in behind:
             self.moves[queue, WAITING] -= number
             self.moves[queue, CANCELLED] += number
@@ -212,9 +214,7 @@ class Advance:
     def _begin(self, chain: str, position: int) -> bool:
         """Make a link ready that waits; whether one did."""
         place = {"of_chain": chain, "of_position": position}
-        waiting = _waiting_at(self.layout).rows(self.connection, place)
-        if waiting:
-            _releasing(self.layout).run(self.connection, {**place, "now": self.now})
+        waiting = _releasing(self.layout).rows(self.connection, {**place, "now": self.now})
         for queue, number in waiting:
             self.moves[queue, WAITING] -= number
             self.queues.add(queue)
@@ -273,51 +273,27 @@ def _locked(layout: Layout) -> Statement:
     return layout.prepare(select(*columns).where(batches.c.id == bindparam("of_batch")).with_for_update())
 
 
-@lru_cache(maxsize=16)
-def _waiting_at(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        select(jobs.c.queue, _NUMBER)
-        .where(*_waiting(layout, jobs.c.position == bindparam("of_position")))
-        .group_by(jobs.c.queue)
-    )
-
-
-@lru_cache(maxsize=16)
-def _waiting_behind(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        select(jobs.c.queue, jobs.c.batch_id, _NUMBER)
-        .where(*_waiting(layout, jobs.c.position > bindparam("of_position")))
-        .group_by(jobs.c.queue, jobs.c.batch_id)
-    )
-
-
 def _waiting(layout: Layout, position: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
     jobs = layout.tables.jobs
     return (jobs.c.chain_id == bindparam("of_chain"), position, jobs.c.state == word(WAITING))
 
 
 @lru_cache(maxsize=16)
-def _releasing(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    where = _waiting(layout, jobs.c.position == bindparam("of_position"))
-    return layout.prepare(update(jobs).where(*where).values(state=word(READY), due_at=bindparam("now")))
+def _releasing(layout: Layout) -> Moving:
+    where = _waiting(layout, layout.tables.jobs.c.position == bindparam("of_position"))
+    return Moving(layout, where, {"state": word(READY), "due_at": bindparam("now")}, ("queue",))
 
 
 @lru_cache(maxsize=16)
-def _breaking(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(*_waiting(layout, jobs.c.position > bindparam("of_position")))
-        .values(
-            state=word(CANCELLED),
-            finished_at=bindparam("now"),
-            note=bindparam("why"),
-            broken_at=bindparam("of_position"),
-        )
-    )
+def _breaking(layout: Layout) -> Moving:
+    where = _waiting(layout, layout.tables.jobs.c.position > bindparam("of_position"))
+    values = {
+        "state": word(CANCELLED),
+        "finished_at": bindparam("now"),
+        "note": bindparam("why"),
+        "broken_at": bindparam("of_position"),
+    }
+    return Moving(layout, where, values, ("queue", "batch_id"))
 
 
 @lru_cache(maxsize=16)
@@ -327,8 +303,7 @@ def _first_waiting(layout: Layout) -> Statement:
     return layout.prepare(select(jobs.c.position).where(*where).order_by(jobs.c.position).limit(_ONE))
 
 
-def _empty(layout: Layout) -> tuple[ColumnElement[bool], ...]:
-    batches = layout.tables.batches
+def _empty(batches: FromClause) -> tuple[ColumnElement[bool], ...]:
     return (
         batches.c.chain_id == bindparam("of_chain"),
         batches.c.total == literal_column("0"),
@@ -339,27 +314,25 @@ def _empty(layout: Layout) -> tuple[ColumnElement[bool], ...]:
 @lru_cache(maxsize=16)
 def _first_empty(layout: Layout) -> Statement:
     batches = layout.tables.batches
-    where = (*_empty(layout), batches.c.position >= bindparam("of_position"))
+    where = (*_empty(batches), batches.c.position >= bindparam("of_position"))
     return layout.prepare(select(batches.c.position).where(*where).order_by(batches.c.position).limit(_ONE))
 
 
 @lru_cache(maxsize=16)
 def _empty_at(layout: Layout) -> Statement:
     batches = layout.tables.batches
-    where = (*_empty(layout), batches.c.position == bindparam("of_position"))
+    where = (*_empty(batches), batches.c.position == bindparam("of_position"))
     return layout.prepare(select(batches.c.id).where(*where))
 
 
 @lru_cache(maxsize=16)
-def _breaking_empty(layout: Layout) -> Statement:
+def _breaking_empty(layout: Layout) -> Changing:
     batches = layout.tables.batches
+    empty = batches.alias("empty")
     none: ColumnElement[int] = literal_column("0")
-    return layout.prepare(
-        update(batches)
-        .where(*_empty(layout), batches.c.position > bindparam("of_position"))
-        .values(finished_at=bindparam("now"), broken_at=bindparam("of_position"), completed=none, failed=none)
-        .returning(batches.c.id)
-    )
+    chosen = select().select_from(empty).where(*_empty(empty), empty.c.position > bindparam("of_position"))
+    values = {"finished_at": bindparam("now"), "broken_at": bindparam("of_position"), "completed": none, "failed": none}
+    return Changing(layout, batches, chosen, empty, values, ("id",))
 
 
 @lru_cache(maxsize=16)

@@ -3,45 +3,116 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
 from goose_queues.stores.sql import counts
+from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.fence import NO_LEASE, held
+from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import NOT_DOOMED, PROCESSING, READY, SCHEDULED, rowid, word
+from goose_queues.stores.sql.tables import NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
+from goose_queues.stores.sql.turns import take_turn
 
 LONELY: Final = 2
 """A job with so many deaths is claimed alone: if it kills its worker again, no neighbour is hit."""
 PROMOTED: Final = 5_000
 """Jobs at most that one claim makes ready because their time has come; the next claim goes on."""
 
+_Take: TypeAlias = Callable[[Connection, Layout, int, Claim, int], tuple[ClaimedJob, ...]]
+
+
+def claim(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
+    """Take up to ``request.limit`` due jobs."""
+    return _CLAIMS[layout.family](connection, layout, now, request)
+
 
 def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
-    """Take up to ``request.limit`` due jobs; the transaction holds the file's only write lock from its beginning."""
+    """The transaction holds the file's only write lock from its beginning."""
+    return _claim(connection, layout, now, request, _take_returning)
+
+
+def claim_on_postgresql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
+    """One statement looks and takes, unless something has come due meanwhile or the fleet has a limit."""
+    if request.fleet_limit is not None or not request.names:
+        return _claim(connection, layout, now, request, _take_returning)
+    token, values = _lease(now, request, request.limit)
+    found = _taking_at_once(layout).rows(connection, {**values, "names": sorted(request.names)})
+    paused, next_due = found[0][:2]
+    if paused:
+        return Claimed((), None)
+    if next_due is not None and next_due <= now:
+        return _claim(connection, layout, now, request, _take_returning)
+    rows = [row[2:] for row in found if row[2] is not None]
+    return Claimed(_taken(connection, layout, request, token, rows), _until(next_due, now))
+
+
+def claim_on_mysql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
+    """It has no UPDATE ... RETURNING: the rows are locked, then updated by their key, in the order of their ids."""
+    return _claim(connection, layout, now, request, _take_locking)
+
+
+_CLAIMS: Final[dict[Family, Callable[[Connection, Layout, int, Claim], Claimed]]] = {
+    "sqlite": claim_on_sqlite,
+    "postgresql": claim_on_postgresql,
+    "mysql": claim_on_mysql,
+}
+
+
+def _claim(connection: Connection, layout: Layout, now: int, request: Claim, take: _Take) -> Claimed:
+    """Look at the pause, at what has come due and at the limit of the fleet, then take."""
+    if request.fleet_limit is not None:
+        take_turn(connection, layout, request.queue)
     if is_paused(connection, layout, request.queue):
         return Claimed((), None)
     next_due = _promote(connection, layout, now, request.queue)
     free = _free(connection, layout, now, request) if request.names else 0
-    jobs = _take(connection, layout, now, request, free) if free > 0 else ()
-    return Claimed(jobs, None if next_due is None else max(next_due - now, 0) / 1_000_000)
+    jobs = take(connection, layout, now, request, free) if free > 0 else ()
+    return Claimed(jobs, _until(next_due, now))
+
+
+def _until(due: float | None, now: int) -> float | None:
+    return None if due is None else max(due - now, 0) / 1_000_000
 
 
 def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> float | None:
     """Make ready what has come due meanwhile; return when the next one of the queue is due."""
     due = next_scheduled(connection, layout, queue)
     if due is not None and due <= now:
-        promoted = _promotion(layout).run(connection, {"of_queue": queue, "now": now, "most": PROMOTED})
-        counts.apply(connection, layout, Counter({(queue, SCHEDULED): -promoted}))
+        values = {"of_queue": queue, "now": now, "most": PROMOTED}
+        promoted = _promotion(layout)
+        number = (
+            promoted.run(connection, values)
+            if isinstance(promoted, Statement)
+            else len(promoted.rows(connection, values))
+        )
+        counts.apply(connection, layout, Counter({(queue, SCHEDULED): -number}))
         due = next_scheduled(connection, layout, queue)
     return due
 
@@ -54,19 +125,40 @@ def _free(connection: Connection, layout: Layout, now: int, request: Claim) -> i
     return min(request.limit, request.fleet_limit - int(live))
 
 
-def _take(connection: Connection, layout: Layout, now: int, request: Claim, most: int) -> tuple[ClaimedJob, ...]:
+def _take_returning(
+    connection: Connection, layout: Layout, now: int, request: Claim, most: int
+) -> tuple[ClaimedJob, ...]:
+    token, values = _lease(now, request, most)
+    rows = _taking(layout, len(request.names)).rows(connection, values)
+    return _taken(connection, layout, request, token, rows)
+
+
+def _take_locking(
+    connection: Connection, layout: Layout, now: int, request: Claim, most: int
+) -> tuple[ClaimedJob, ...]:
+    token, values = _lease(now, request, most)
+    rows = _locking(layout, len(request.names)).rows(connection, values)
+    _taking_locked(layout).run(connection, [{"of_id": job_id} for job_id in sorted(row[0] for row in rows)], values)
+    return _taken(connection, layout, request, token, rows)
+
+
+def _lease(now: int, request: Claim, most: int) -> tuple[str, dict[str, object]]:
+    """The token of new leases, and the parameters of a statement that takes jobs under them."""
     token = str(uuid4())
-    names = sorted(request.names)
-    values = {
+    return token, {
         "of_queue": request.queue,
         "most": most,
         "now": now,
         "lease_end": now + span(request.lease),
         "new_token": token,
         "by": request.worker,
-        **{f"name_{number}": name for number, name in enumerate(names)},
+        **{f"name_{number}": name for number, name in enumerate(sorted(request.names))},
     }
-    rows = _taking(layout, len(names)).rows(connection, values)
+
+
+def _taken(
+    connection: Connection, layout: Layout, request: Claim, token: str, rows: list[Sequence[Any]]
+) -> tuple[ClaimedJob, ...]:
     # RETURNING keeps no order.
     rows.sort(key=_order)
     return _kept(connection, layout, request, token, [claimed_job(row, token) for row in rows])
@@ -96,21 +188,30 @@ def _kept(
 
 
 @lru_cache(maxsize=16)
-def _promotion(layout: Layout) -> Statement:
+def _promotion(layout: Layout) -> Statement | Changing:
     jobs = layout.tables.jobs
     late = jobs.alias("late")
-    due = (
-        select(rowid("late"))
-        .select_from(late)
-        .where(
-            late.c.state == word(SCHEDULED),
-            late.c.queue == bindparam("of_queue"),
-            late.c.due_at <= bindparam("now"),
-        )
-        .order_by(late.c.due_at)
-        .limit(bindparam("most"))
+    due = select().select_from(late).where(_is_late(late)).order_by(late.c.due_at).limit(bindparam("most"))
+    if layout.family == "mysql":
+        return Changing(layout, jobs, due, late, {"state": word(READY)}, (), skip_locked=True)
+    return layout.prepare(update(jobs).where(_is_chosen(layout, due, late)).values(state=word(READY)))
+
+
+def _is_late(late: FromClause) -> ColumnElement[bool]:
+    """Whether a job of the queue has come due without having been made ready."""
+    return and_(
+        late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"), late.c.due_at <= bindparam("now")
     )
-    return layout.prepare(update(jobs).where(rowid(jobs.name).in_(due)).values(state=word(READY)))
+
+
+def _is_chosen(layout: Layout, chosen: Select[Any], alias: FromClause) -> ColumnElement[bool]:
+    """Whether a row of the jobs table is one of those, by the database's own key of a row, which is the shortest way."""
+    family, table = layout.family, layout.tables.jobs.name
+    keys = chosen.with_only_columns(rowid(alias.name, family))
+    if family == "sqlite":
+        return rowid(table, family).in_(keys)
+    locked = keys.with_for_update(of=alias, skip_locked=True)
+    return rowid(table, family) == any_(func.array(locked.scalar_subquery()))
 
 
 @lru_cache(maxsize=16)
@@ -125,35 +226,93 @@ def _live(layout: Layout) -> Statement:
     )
 
 
+def _first(layout: Layout, names: int | None) -> tuple[FromClause, Select[Any]]:
+    """What is next in a queue, of those names: so many parameters, or None: one that holds them all."""
+    first = layout.tables.jobs.alias("first")
+    if names is None:
+        known = first.c.name.collate("C") == any_(cast(bindparam("names"), ARRAY(Text)))
+    else:
+        known = first.c.name.in_([bindparam(f"name_{number}") for number in range(names)])
+    urgency = first.c.falling if layout.family == "mysql" else first.c.priority.desc()
+    chosen = (
+        select()
+        .select_from(first)
+        .where(first.c.state == word(READY), first.c.queue == bindparam("of_queue"), known)
+        .order_by(urgency, first.c.due_at, first.c.id)
+        .limit(bindparam("most"))
+    )
+    return first, chosen
+
+
+_LEASED: Final[dict[str, Any]] = {
+    "state": word(PROCESSING),
+    "token": bindparam("new_token"),
+    "worker": bindparam("by"),
+    "lease_until": bindparam("lease_end"),
+    "started_at": bindparam("now"),
+}
+"""What a claim writes, beside the attempt: calling ``on_failure`` for a job that has failed for good is none."""
+
+
 @lru_cache(maxsize=64)
 def _taking(layout: Layout, names: int) -> Statement:
     jobs = layout.tables.jobs
-    first = jobs.alias("first")
-    chosen = (
-        select(rowid("first"))
-        .select_from(first)
-        .where(
-            first.c.state == word(READY),
-            first.c.queue == bindparam("of_queue"),
-            first.c.name.in_([bindparam(f"name_{number}") for number in range(names)]),
-        )
-        .order_by(first.c.priority.desc(), first.c.due_at, first.c.id)
-        .limit(bindparam("most"))
-    )
+    first, chosen = _first(layout, names)
     return layout.prepare(
         update(jobs)
-        .where(rowid(jobs.name).in_(chosen))
-        .values(
-            state=word(PROCESSING),
-            token=bindparam("new_token"),
-            worker=bindparam("by"),
-            lease_until=bindparam("lease_end"),
-            started_at=bindparam("now"),
-            # Calling on_failure for a job that has failed for good is no attempt.
-            attempts=jobs.c.attempts + NOT_DOOMED,
-        )
+        .where(_is_chosen(layout, chosen, first))
+        .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
         .returning(*(jobs.c[name] for name in CLAIMED))
     )
+
+
+@lru_cache(maxsize=16)
+def _taking_at_once(layout: Layout) -> Statement:
+    """Whether the queue is paused, when its next job is due, and the jobs that were taken, a row for each, or one."""
+    jobs, paused = layout.tables.jobs, layout.tables.paused
+    late = jobs.alias("late")
+    first, chosen = _first(layout, None)
+    is_paused = exists().where(paused.c.queue == bindparam("of_queue"))
+    # What has come due meanwhile may go before what is ready: it has to be made ready first.
+    free = chosen.where(~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(late))))
+    taken = (
+        update(jobs)
+        .where(_is_chosen(layout, free, first))
+        .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
+        .returning(*(jobs.c[name] for name in CLAIMED))
+        .cte("taken")
+    )
+    due = (
+        select(late.c.due_at)
+        .where(late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"))
+        .order_by(late.c.due_at)
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+    look = select(is_paused.label("paused"), due.label("next_due")).subquery("look")
+    return layout.prepare(select(look, *taken.c).select_from(look.outerjoin(taken, literal_column("true"))))
+
+
+@lru_cache(maxsize=64)
+def _locking(layout: Layout, names: int) -> Statement:
+    first, chosen = _first(layout, names)
+    columns = [
+        first.c.attempts + literal_column("CASE WHEN first.doomed = 0 THEN 1 ELSE 0 END", Integer)
+        if name == "attempts"
+        else first.c[name]
+        for name in CLAIMED
+    ]
+    return layout.prepare(chosen.with_only_columns(*columns).with_for_update(of=first, skip_locked=True))
+
+
+@lru_cache(maxsize=16)
+def _taking_locked(layout: Layout) -> Many:
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        return update(jobs).where(jobs.c.id == given["of_id"]).values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
+
+    return Many(layout, {"of_id": "key"}, build)
 
 
 @lru_cache(maxsize=16)

@@ -11,20 +11,23 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, null, select
 
+from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import PROCESSING, word
 
 NO_LEASE: Final[dict[str, Any]] = {"token": null(), "lease_until": null(), "blameless": literal_column("0")}
 """What ends a lease, as values of an UPDATE; ``worker`` stays and tells who had it last."""
+HOLDER: Final[dict[str, Kind]] = {"of_id": "key", "of_token": "key"}
+"""The parameters of ``held``."""
 
 
-def held(layout: Layout) -> tuple[ColumnElement[bool], ...]:
+def held(layout: Layout, given: Given | None = None) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a holder may change a job; parameters ``of_id`` and ``of_token``."""
     jobs = layout.tables.jobs
     return (
-        jobs.c.id == bindparam("of_id"),
+        jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
         jobs.c.state == word(PROCESSING),
-        jobs.c.token == bindparam("of_token"),
+        jobs.c.token == (bindparam("of_token") if given is None else given["of_token"]),
     )
 
 
@@ -37,6 +40,36 @@ def holders(connection: Connection, layout: Layout, rows: Sequence[dict[str, Any
     return list(found.values())
 
 
+def lock_holders(
+    connection: Connection, layout: Layout, rows: Sequence[dict[str, Any]]
+) -> dict[tuple[str, str], str | None]:
+    """On a server: lock the jobs whose token still holds, and tell why somebody has asked for their end, if so.
+
+    They are locked in the order of their ids, so that two transactions do not wait for one another.
+
+    Returns:
+        The reason, or None, by id and token.
+    """
+    found = _locking(layout).rows(connection, sorted(rows, key=lambda row: str(row["of_id"])))
+    return {(job_id, token): str(note or "") if asked else None for job_id, token, asked, note in found}
+
+
 @lru_cache(maxsize=16)
 def _holding(layout: Layout) -> Statement:
     return layout.prepare(select(layout.tables.jobs.c.id).where(*held(layout)))
+
+
+@lru_cache(maxsize=16)
+def _locking(layout: Layout) -> Many:
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        # The order: PostgreSQL locks as it comes upon the rows, after the sorting.
+        return (
+            select(jobs.c.id, jobs.c.token, jobs.c.cancel_requested, jobs.c.note)
+            .where(*held(layout, given))
+            .order_by(jobs.c.id)
+            .with_for_update(of=jobs)
+        )
+
+    return Many(layout, HOLDER, build)

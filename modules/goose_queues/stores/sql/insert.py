@@ -3,52 +3,71 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, select
 from sqlalchemy import insert as insert_into
 
 from goose_queues.record import NewBatch, NewJob
 from goose_queues.stores.sql import advance, counts
 from goose_queues.stores.sql.moment import span, stored
-from goose_queues.stores.sql.statement import Layout, Statement
+from goose_queues.stores.sql.given import Given, Kind, Many
+from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
 
-_COLUMNS: Final = (
-    "id",
-    "queue",
-    "state",
-    "priority",
-    "due_at",
-    "name",
-    "max_retries",
-    "timeout",
-    "created_at",
-    "chain_id",
-    "position",
-    "batch_id",
-    "batch_role",
-    "unique_key",
-    "meta",
-    "payload",
-)
-
+_JOB: Final[dict[str, Kind]] = {
+    "id": "key",
+    "queue": "key",
+    "state": "key",
+    "priority": "whole",
+    "due_at": "whole",
+    "name": "key",
+    "max_retries": "whole",
+    "timeout": "real",
+    "created_at": "whole",
+    "chain_id": "key",
+    "position": "whole",
+    "batch_id": "key",
+    "batch_role": "key",
+    "unique_key": "key",
+    "meta": "text",
+    "payload": "text",
+}
+_BATCH: Final[dict[str, Kind]] = {
+    "id": "key",
+    "total": "whole",
+    "chain_id": "key",
+    "position": "whole",
+    "created_at": "whole",
+}
+_CALLBACK: Final[dict[str, Kind]] = {
+    "batch_id": "key",
+    "role": "key",
+    "id": "key",
+    "queue": "key",
+    "priority": "whole",
+    "name": "key",
+    "max_retries": "whole",
+    "timeout": "real",
+    "meta": "text",
+    "payload": "text",
+}
 
 CHUNK: Final = 1_000
 """Rows of one statement, so that a batch of any size takes little memory."""
-
-_CALLBACK: Final = ("batch_id", "role", "id", "queue", "priority", "name", "max_retries", "timeout", "meta", "payload")
+BYTES: Final = 4 * 1024 * 1024
+"""Of payload in one statement, unless one job has more: MySQL takes 16 MiB at a time."""
 
 
 def insert(
     connection: Connection, layout: Layout, now: int, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()
 ) -> frozenset[str]:
     """Store all of it, due from ``now`` or later; return the queues that have something to claim, now or later."""
-    for start in range(0, len(jobs), CHUNK):
-        rows = [_row(job, now) for job in jobs[start : start + CHUNK]]
-        _statement(layout).run_many(connection, rows)
+    for chunk in _chunks(jobs):
+        rows = [_row(job, now) for job in chunk]
+        _of_jobs(layout).run(connection, rows)
         resting = [(row["queue"], row["state"]) for row in rows if row["state"] != READY]
         if resting:
             counts.apply(connection, layout, Counter(resting))
@@ -56,10 +75,22 @@ def insert(
     return queues | _insert_batches(connection, layout, now, batches) if batches else queues
 
 
+def _chunks(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """As many of them as one statement takes."""
+    start, size = 0, 0
+    for place, job in enumerate(jobs):
+        size += len(job.payload)
+        if place - start == CHUNK or (size > BYTES and place > start):
+            yield jobs[start:place]
+            start, size = place, len(job.payload)
+    if start < len(jobs):
+        yield jobs[start:]
+
+
 def _insert_batches(connection: Connection, layout: Layout, now: int, batches: Sequence[NewBatch]) -> frozenset[str]:
-    _of_batches(layout).run_many(connection, [_batch_row(batch, now) for batch in batches])
-    callbacks = [_callback_row(job) for batch in batches for job in batch.callbacks]
-    _of_callbacks(layout).run_many(connection, callbacks)
+    _of_batches(layout).run(connection, [_batch_row(batch, now) for batch in batches])
+    for chunk in _chunks([job for batch in batches for job in batch.callbacks]):
+        _of_callbacks(layout).run(connection, [_callback_row(job) for job in chunk])
     over = [batch.id for batch in batches if not batch.total and not batch.position]
     return advance.begin(connection, layout, now, over)
 
@@ -113,15 +144,24 @@ def _state(job: NewJob, due: int, now: int) -> str:
 
 
 @lru_cache(maxsize=16)
-def _statement(layout: Layout) -> Statement:
-    return layout.prepare(insert_into(layout.tables.jobs), _COLUMNS)
+def _of_jobs(layout: Layout) -> Many:
+    return _inserting(layout, layout.tables.jobs, _JOB)
 
 
 @lru_cache(maxsize=16)
-def _of_batches(layout: Layout) -> Statement:
-    return layout.prepare(insert_into(layout.tables.batches), ("id", "total", "chain_id", "position", "created_at"))
+def _of_batches(layout: Layout) -> Many:
+    return _inserting(layout, layout.tables.batches, _BATCH)
 
 
 @lru_cache(maxsize=16)
-def _of_callbacks(layout: Layout) -> Statement:
-    return layout.prepare(insert_into(layout.tables.callbacks), _CALLBACK)
+def _of_callbacks(layout: Layout) -> Many:
+    return _inserting(layout, layout.tables.callbacks, _CALLBACK)
+
+
+def _inserting(layout: Layout, table: Table, kinds: dict[str, Kind]) -> Many:
+    def build(given: Given) -> Any:
+        if given.rows is None:
+            return insert_into(table).values({name: given[name] for name in kinds})
+        return insert_into(table).from_select(list(kinds), select(*(given[name] for name in kinds)))
+
+    return Many(layout, kinds, build)

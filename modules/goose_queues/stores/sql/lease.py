@@ -13,13 +13,17 @@ from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
-from goose_queues.stores.sql.fence import NO_LEASE, held
+from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held
+from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.rows import error_text
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import CANCELLED, FAILED, FAR, PROCESSING, READY, word
+from goose_queues.stores.sql.turns import take_turns_of
 
 _LONG_AGO: Final = -(2**62)
+MARGIN: Final = 500_000
+"""Microseconds before its end from which a lease under a limit counts as lapsed for its holder, on servers."""
 
 
 def extend(
@@ -33,17 +37,22 @@ def extend(
 ) -> frozenset[str]:
     """Let the leases end ``lease`` seconds from ``now``; return the ids that the caller has lost."""
     end = now + span(lease)
+    # By another process's reading of the server's clock it may be a little later.
+    margin = 0 if layout.family == "sqlite" else MARGIN
+    if limited:
+        take_turns_of(connection, layout, limited)
     rows: list[dict[str, Any]] = [
         {
             "of_id": job_id,
             "of_token": token,
             "lease_end": end,
             "excused": int(job_id in blameless),
-            "ended_by": now if job_id in limited else _LONG_AGO,
+            "ended_by": now + margin if job_id in limited else _LONG_AGO,
         }
-        for job_id, token in tokens.items()
+        # In one order everywhere, so that two transactions do not wait for one another.
+        for job_id, token in sorted(tokens.items())
     ]
-    if _extending(layout).run_many(connection, rows) == len(rows):
+    if _extending(layout).run(connection, rows) == len(rows):
         return frozenset()
     return frozenset(row["of_id"] for row in rows if not _extended(layout).rows(connection, row))
 
@@ -56,9 +65,12 @@ def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_dea
     """
     expired = _expired(layout).rows(connection, {"now": now, "most": limit})
     reached("rescue.selected")
-    rows = [
-        row for row in (_rescued(job, now, max_deaths) for job in expired) if _rescuing(layout).run(connection, row)
-    ]
+    rows = [_rescued(job, now, max_deaths) for job in expired]
+    if layout.family == "sqlite":
+        rows = [row for row in rows if _rescuing(layout).run(connection, [row])]
+    else:
+        # They are locked, so that what was seen is what is.
+        _rescuing(layout).run(connection, rows)
     over = [row for row in rows if row["new_state"] != READY]
     counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in over))
     followed = advance(connection, layout, now, [row["end"] for row in over if row["end"] is not None])
@@ -97,14 +109,32 @@ def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
     }
 
 
+_EXTENDING: Final[dict[str, Kind]] = {**HOLDER, "lease_end": "whole", "excused": "whole", "ended_by": "whole"}
+_RESCUING: Final[dict[str, Kind]] = {
+    "of_id": "key",
+    "of_token": "key",
+    "of_lease": "whole",
+    "new_state": "key",
+    "new_deaths": "whole",
+    "refunded": "whole",
+    "now_doomed": "whole",
+    "new_error": "text",
+    "ended": "whole",
+}
+
+
 @lru_cache(maxsize=16)
-def _extending(layout: Layout) -> Statement:
+def _extending(layout: Layout) -> Many:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(*held(layout), jobs.c.lease_until > bindparam("ended_by"))
-        .values(lease_until=bindparam("lease_end"), blameless=bindparam("excused"))
-    )
+
+    def build(given: Given) -> Any:
+        return (
+            update(jobs)
+            .where(*held(layout, given), jobs.c.lease_until > given["ended_by"])
+            .values(lease_until=given["lease_end"], blameless=given["excused"])
+        )
+
+    return Many(layout, _EXTENDING, build)
 
 
 @lru_cache(maxsize=16)
@@ -135,27 +165,33 @@ def _expired(layout: Layout) -> Statement:
         )
         .order_by(jobs.c.lease_until)
         .limit(bindparam("most"))
+        # On a server: those that somebody else is rescuing, or settling after all, are left to them.
+        .with_for_update(skip_locked=True)
     )
 
 
 @lru_cache(maxsize=16)
-def _rescuing(layout: Layout) -> Statement:
+def _rescuing(layout: Layout) -> Many:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(
-            jobs.c.id == bindparam("of_id"),
-            jobs.c.state == word(PROCESSING),
-            jobs.c.token.is_not_distinct_from(bindparam("of_token")),
-            jobs.c.lease_until.is_not_distinct_from(bindparam("of_lease")),
+
+    def build(given: Given) -> Any:
+        return (
+            update(jobs)
+            .where(
+                jobs.c.id == given["of_id"],
+                jobs.c.state == word(PROCESSING),
+                jobs.c.token.is_not_distinct_from(given["of_token"]),
+                jobs.c.lease_until.is_not_distinct_from(given["of_lease"]),
+            )
+            .values(
+                state=given["new_state"],
+                deaths=given["new_deaths"],
+                attempts=jobs.c.attempts - given["refunded"],
+                doomed=given["now_doomed"],
+                error=func.coalesce(given["new_error"], jobs.c.error),
+                finished_at=given["ended"],
+                **NO_LEASE,
+            )
         )
-        .values(
-            state=bindparam("new_state"),
-            deaths=bindparam("new_deaths"),
-            attempts=jobs.c.attempts - bindparam("refunded"),
-            doomed=bindparam("now_doomed"),
-            error=func.coalesce(bindparam("new_error"), jobs.c.error),
-            finished_at=bindparam("ended"),
-            **NO_LEASE,
-        )
-    )
+
+    return Many(layout, _RESCUING, build)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, literal_column, select
 
+from goose_queues.stores.sql.once import insert_once
 from goose_queues.stores.sql.statement import Layout, Statement
 
 _ONE: Final[ColumnElement[Any]] = literal_column("1")
@@ -14,8 +15,7 @@ _ONE: Final[ColumnElement[Any]] = literal_column("1")
 
 def pause(connection: Connection, layout: Layout, now: int, queue: str) -> None:
     """Let no claim take anything from this queue; again does nothing."""
-    if not is_paused(connection, layout, queue):
-        _pausing(layout).run(connection, {"queue": queue, "since": now})
+    _pausing(layout).run(connection, {"queue": queue, "since": now})
 
 
 def resume(connection: Connection, layout: Layout, queue: str) -> None:
@@ -35,7 +35,7 @@ def paused_queues(connection: Connection, layout: Layout) -> list[str]:
 
 @lru_cache(maxsize=16)
 def _pausing(layout: Layout) -> Statement:
-    return layout.prepare(insert(layout.tables.paused), ("queue", "since"))
+    return insert_once(layout, layout.tables.paused, ("queue", "since"))
 
 
 @lru_cache(maxsize=16)

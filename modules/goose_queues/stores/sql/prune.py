@@ -7,9 +7,10 @@ chain or batch with something left to run is passed over, so a chunk may delete 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.cursor import cursor_key, cursor_text
+from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
@@ -81,11 +83,20 @@ def prune(connection: Connection, layout: Layout, now: int, retention: float, ch
     """Delete a chunk, as far as it still may go; return how many."""
     before = now - span(retention)
     deleted: counts.Moves = Counter()
-    for job_id in chunk.ids:
-        for queue, state in _deleting(layout).rows(connection, {"of_id": job_id, "before": before}):
-            deleted[queue, state] -= 1
+    for queue, state in _delete(connection, layout, before, chunk.ids):
+        deleted[queue, state] -= 1
     counts.apply(connection, layout, deleted)
     return -sum(deleted.values())
+
+
+def _delete(connection: Connection, layout: Layout, before: int, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Delete those that still may go; the queue and state of each."""
+    rows = [{"of_id": job_id} for job_id in sorted(ids, key=str)]
+    if layout.family == "mysql":
+        locked = _locking(layout).rows(connection, rows, {"before": before})
+        _deleting(layout).run(connection, [{"of_id": job_id} for job_id, _, _ in locked])
+        return [(queue, state) for _, queue, state in locked]
+    return [(queue, state) for queue, state in _deleting(layout).rows(connection, rows, {"before": before})]
 
 
 def prune_batches(connection: Connection, layout: Layout, now: int, retention: float, limit: int) -> int:
@@ -136,19 +147,38 @@ def _old(layout: Layout) -> Statement:
     )
 
 
-@lru_cache(maxsize=16)
-def _deleting(layout: Layout) -> Statement:
+def _may_go(layout: Layout, given: Given) -> tuple[ColumnElement[bool], ...]:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        delete(jobs)
-        .where(
-            jobs.c.id == bindparam("of_id"),
-            jobs.c.state.in_([word(state) for state in FINISHED]),
-            jobs.c.finished_at < bindparam("before"),
-            _is_free(layout, jobs),
-        )
-        .returning(jobs.c.queue, jobs.c.state)
+    return (
+        jobs.c.id == given["of_id"],
+        jobs.c.state.in_([word(state) for state in FINISHED]),
+        jobs.c.finished_at < bindparam("before"),
+        _is_free(layout, jobs),
     )
+
+
+@lru_cache(maxsize=16)
+def _deleting(layout: Layout) -> Many:
+    """Returns the queues and states, but for MySQL: there it deletes what ``_locking`` has found."""
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        if layout.family == "mysql":
+            return delete(jobs).where(jobs.c.id == given["of_id"])
+        return delete(jobs).where(*_may_go(layout, given)).returning(jobs.c.queue, jobs.c.state)
+
+    return Many(layout, {"of_id": "key"}, build)
+
+
+@lru_cache(maxsize=16)
+def _locking(layout: Layout) -> Many:
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        columns = (jobs.c.id, jobs.c.queue, jobs.c.state)
+        return select(*columns).where(*_may_go(layout, given)).order_by(jobs.c.id).with_for_update(of=jobs)
+
+    return Many(layout, {"of_id": "key"}, build)
 
 
 @lru_cache(maxsize=16)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, delete, or_, select
+from sqlalchemy import BigInteger, Connection, and_, bindparam, or_, select
 
 from goose_queues.record import Purged
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
-from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import CANCELLED, FAR, MEMBER, READY, SCHEDULED, WAITING, rowid, word
+from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.statement import Layout
+from goose_queues.stores.sql.tables import CANCELLED, FAR, MEMBER, READY, SCHEDULED, WAITING, word
 
 PENDING: Final = (WAITING, SCHEDULED, READY)
 """Links that wait go first, so that the end of one does not have to cancel them."""
@@ -46,7 +47,7 @@ def purge(connection: Connection, layout: Layout, now: int, queue: str, limit: i
 
 
 @lru_cache(maxsize=16)
-def _deleting(layout: Layout, state: str) -> Statement:
+def _deleting(layout: Layout, state: str) -> Changing:
     jobs = layout.tables.jobs
     old = jobs.alias("old")
     began = bindparam("began", type_=BigInteger)
@@ -58,10 +59,9 @@ def _deleting(layout: Layout, state: str) -> Statement:
         old.c.created_at >= FAR,
     )
     chosen = (
-        select(rowid("old"))
+        select()
         .select_from(old)
         .where(old.c.state == word(state), old.c.queue == bindparam("of_queue"), was_there)
         .limit(bindparam("most"))
     )
-    columns = (jobs.c.id, jobs.c.name, jobs.c.state, *(jobs.c[name] for name in MEMBERSHIP))
-    return layout.prepare(delete(jobs).where(rowid(jobs.name).in_(chosen)).returning(*columns))
+    return Changing(layout, jobs, chosen, old, None, ("id", "name", "state", *MEMBERSHIP))

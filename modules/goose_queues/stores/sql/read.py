@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
 
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
+from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import tally
 from goose_queues.stores.sql.backlog import count_ready
 from goose_queues.stores.sql.moment import shown, shown_or_none
@@ -185,8 +186,8 @@ def _batch(layout: Layout) -> Statement:
 
 @lru_cache(maxsize=16)
 def _at_rest(layout: Layout) -> Statement:
-    counts = layout.tables.counts
-    return layout.prepare(select(counts.c.queue, counts.c.state, counts.c.jobs))
+    kept = counts.kept(layout)
+    return layout.prepare(select(kept.c.queue, kept.c.state, kept.c.jobs))
 
 
 @lru_cache(maxsize=16)
@@ -243,8 +244,8 @@ def _late(layout: Layout) -> Statement:
 
 @lru_cache(maxsize=16)
 def _scheduled_queues(layout: Layout) -> Statement:
-    counts = layout.tables.counts
-    return layout.prepare(select(counts.c.queue).where(counts.c.state == word(SCHEDULED)))
+    kept = counts.kept(layout)
+    return layout.prepare(select(kept.c.queue).where(kept.c.state == word(SCHEDULED)))
 
 
 @lru_cache(maxsize=16)

@@ -101,7 +101,7 @@ _ID_LENGTH: Final = 36
 
 def is_id(text: str) -> bool:
     """Whether a job or batch can have this id; what cannot is not looked for."""
-    return len(text) <= _ID_LENGTH and text.isascii()
+    return len(text) <= _ID_LENGTH and text.isascii() and "\0" not in text
 
 
 def status(state: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, case, func, literal_column, select, update
 
@@ -24,7 +24,8 @@ from goose_queues.record import (
 )
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import Ended, advance, ended
-from goose_queues.stores.sql.fence import NO_LEASE, held, holders
+from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held, holders, lock_holders
+from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.rows import error_text, plain
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -47,7 +48,7 @@ class Settled:
 class _Pack:
     """The rows that one statement updates."""
 
-    statement: Statement
+    statement: Many
     rows: list[_Row]
 
 
@@ -55,17 +56,25 @@ def settle(connection: Connection, layout: Layout, now: int, settlements: Sequen
     """Write all outcomes whose holder still holds, and what follows from them."""
     finished = _Pack(_finishing(layout), [])
     again = _Pack(_returning(layout), [])
-    for settlement in settlements:
-        row = _row(settlement.claimed, settlement.outcome, now)
+    rows = [_row(settlement.claimed, settlement.outcome, now) for settlement in settlements]
+    locked: dict[tuple[str, str], str | None] | None = None
+    if layout.family != "sqlite":
+        locked = lock_holders(connection, layout, rows)
+        once = {_holder(row): row for row in reversed(rows)}
+        rows = [row for holder, row in once.items() if holder in locked]
+    for row in rows:
         if "due" not in row:
             finished.rows.append(row)
-        elif (reason := _unwanted(connection, layout, row)) is not None:
-            failed, error = row["failed"], row["new_error"]
-            finished.rows.append(_finish(settlement.claimed, CANCELLED, now, failed=failed, error=error, note=reason))
-        else:
+            continue
+        reason = _unwanted(connection, layout, row) if locked is None else locked[_holder(row)]
+        if reason is None:
             again.rows.append(row)
-    ended_rows = _write(connection, layout, finished)
-    back = _write(connection, layout, again)
+        else:
+            failed, error = row["failed"], row["new_error"]
+            finished.rows.append(_finish(row["claimed"], CANCELLED, now, failed=failed, error=error, note=reason))
+    write = _write if locked is None else _write_locked
+    ended_rows = write(connection, layout, finished)
+    back = write(connection, layout, again)
     done = [*ended_rows, *back]
     counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in done if _rests(row)))
     followed = advance(connection, layout, now, _ends(ended_rows))
@@ -105,12 +114,22 @@ def _write(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
         return []
     rows = pack.rows
     connection.exec_driver_sql("SAVEPOINT settling")
-    if pack.statement.run_many(connection, rows) != len(rows):
+    if pack.statement.run(connection, rows) != len(rows):
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT settling")
         rows = holders(connection, layout, rows)
-        pack.statement.run_many(connection, rows)
+        pack.statement.run(connection, rows)
     connection.exec_driver_sql("RELEASE SAVEPOINT settling")
     return rows
+
+
+def _holder(row: _Row) -> tuple[str, str]:
+    return row["of_id"], row["of_token"]
+
+
+def _write_locked(connection: Connection, _: Layout, pack: _Pack) -> list[_Row]:
+    """The same where every row is locked, and so is held."""
+    pack.statement.run(connection, pack.rows)
+    return pack.rows
 
 
 def _rests(row: _Row) -> bool:
@@ -174,6 +193,7 @@ def _again(
 ) -> _Row:
     """``due`` None: it stays due since when it was, and so comes before what was dispatched after it."""
     return {
+        "claimed": claimed,
         "of_id": claimed.id,
         "of_token": claimed.token,
         "queue": claimed.queue,
@@ -187,42 +207,71 @@ def _again(
     }
 
 
-@lru_cache(maxsize=16)
-def _finishing(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(*held(layout))
-        .values(
-            state=bindparam("new_state"),
-            finished_at=bindparam("now"),
-            # The failure of a doomed job was counted when it was doomed: as a death.
-            failures=jobs.c.failures + bindparam("failed") * NOT_DOOMED,
-            error=func.coalesce(bindparam("new_error"), jobs.c.error),
-            result=bindparam("new_result"),
-            note=bindparam("new_note"),
-            **NO_LEASE,
-        )
-    )
+_FINISHING: Final[dict[str, Kind]] = {
+    **HOLDER,
+    "new_state": "key",
+    "now": "whole",
+    "failed": "whole",
+    "new_error": "text",
+    "new_result": "text",
+    "new_note": "text",
+}
+_RETURNING: Final[dict[str, Kind]] = {
+    **HOLDER,
+    "new_state": "key",
+    "due": "whole",
+    "failed": "whole",
+    "refunded": "whole",
+    "now_doomed": "whole",
+    "new_error": "text",
+    "new_note": "text",
+}
 
 
 @lru_cache(maxsize=16)
-def _returning(layout: Layout) -> Statement:
+def _finishing(layout: Layout) -> Many:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(*held(layout))
-        .values(
-            state=bindparam("new_state"),
-            due_at=func.coalesce(bindparam("due"), jobs.c.due_at),
-            attempts=jobs.c.attempts - bindparam("refunded") * NOT_DOOMED,
-            failures=jobs.c.failures + bindparam("failed") * NOT_DOOMED,
-            doomed=case((jobs.c.doomed != literal_column("0"), jobs.c.doomed), else_=bindparam("now_doomed")),
-            error=func.coalesce(bindparam("new_error"), jobs.c.error),
-            note=func.coalesce(bindparam("new_note"), jobs.c.note),
-            **NO_LEASE,
+
+    def build(given: Given) -> Any:
+        return (
+            update(jobs)
+            .where(*held(layout, given))
+            .values(
+                state=given["new_state"],
+                finished_at=given["now"],
+                # The failure of a doomed job was counted when it was doomed: as a death.
+                failures=jobs.c.failures + given["failed"] * NOT_DOOMED,
+                error=func.coalesce(given["new_error"], jobs.c.error),
+                result=given["new_result"],
+                note=given["new_note"],
+                **NO_LEASE,
+            )
         )
-    )
+
+    return Many(layout, _FINISHING, build)
+
+
+@lru_cache(maxsize=16)
+def _returning(layout: Layout) -> Many:
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        return (
+            update(jobs)
+            .where(*held(layout, given))
+            .values(
+                state=given["new_state"],
+                due_at=func.coalesce(given["due"], jobs.c.due_at),
+                attempts=jobs.c.attempts - given["refunded"] * NOT_DOOMED,
+                failures=jobs.c.failures + given["failed"] * NOT_DOOMED,
+                doomed=case((jobs.c.doomed != literal_column("0"), jobs.c.doomed), else_=given["now_doomed"]),
+                error=func.coalesce(given["new_error"], jobs.c.error),
+                note=func.coalesce(given["new_note"], jobs.c.note),
+                **NO_LEASE,
+            )
+        )
+
+    return Many(layout, _RETURNING, build)
 
 
 @lru_cache(maxsize=16)

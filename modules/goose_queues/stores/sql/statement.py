@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ClauseElement, Connection, Dialect
 
-from goose_queues.stores.sql.tables import Tables
+from goose_queues.stores.sql.tables import Family, Tables
 
 Values: TypeAlias = Mapping[str, object]
 
@@ -25,6 +25,11 @@ class Layout:
 
     tables: Tables
     dialect: Dialect
+
+    @property
+    def family(self) -> Family:
+        """Whose SQL it is: MySQL and MariaDB share theirs."""
+        return self.tables.family
 
     def prepare(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> Statement:
         """Compile once; ``columns`` are those that an INSERT fills."""
@@ -38,38 +43,44 @@ class Statement:
         compiled = statement.compile(dialect=dialect, column_keys=None if columns is None else list(columns))
         self.text = str(compiled)
         """What the driver gets."""
-        names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
         constants = {name: value for name, value in (compiled.params or {}).items() if type(value) is int}
-        self._arrange = _arranged(names, constants)
+        positions: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        names = tuple(compiled.params or ()) if positions is None else positions
+        self._arrange = _arranged(names, constants) if dialect.positional else _named(names, constants)
 
     def run(self, connection: Connection, values: Values) -> int:
         """Execute once; return how many rows of the table were touched."""
         return int(self._cursor(connection, self._arrange(values)).rowcount)
 
-    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
+    def rows(self, connection: Connection, values: Values) -> list[Sequence[Any]]:
         """Execute once; return what it selects or returns."""
-        rows: list[tuple[Any, ...]] = self._cursor(connection, self._arrange(values)).fetchall()
+        rows: list[Sequence[Any]] = self._cursor(connection, self._arrange(values)).fetchall()
         return rows
 
     def run_many(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Execute for every row, in one go; return how many rows of the table were touched in all."""
         if len(rows) <= 1:
             return self.run(connection, rows[0]) if rows else 0
-        arranged = [self._arrange(row) for row in rows]
+        arranged: Any = [self._arrange(row) for row in rows]
         raw = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
             return raw.executemany(self.text, arranged).rowcount
         return connection.exec_driver_sql(self.text, arranged).rowcount
 
-    def _cursor(self, connection: Connection, parameters: tuple[object, ...]) -> Any:
+    def _cursor(self, connection: Connection, parameters: Any) -> Any:
         raw = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
             return raw.execute(self.text, parameters)
-        return connection.exec_driver_sql(self.text, parameters)
+        return connection.exec_driver_sql(self.text, parameters or None)
 
 
-def _arranged(names: Sequence[str], constants: Values) -> Callable[[Values], tuple[object, ...]]:
+def _arranged(names: Sequence[str], constants: Values) -> Callable[[Values], Any]:
     """A function from named values to the tuple that the driver wants; Core has some constants of its own."""
     if len(names) > 1 and not constants:
         return itemgetter(*names)
     return lambda values: tuple(constants[name] if name in constants else values[name] for name in names)
+
+
+def _named(names: Sequence[str], constants: Values) -> Callable[[Values], Any]:
+    """The same for a driver that wants them by name."""
+    return lambda values: {name: constants[name] if name in constants else values[name] for name in names}

@@ -15,6 +15,7 @@ from goose_queues.record import CancelRequest
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, Ended, advance, membership
 from goose_queues.stores.sql.fence import held
+from goose_queues.stores.sql.moving import Moving
 from goose_queues.stores.sql.rows import is_id, plain, status
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
@@ -133,12 +134,9 @@ def _revive_followers(connection: Connection, layout: Layout, job: _Job) -> None
         return
     place = {"of_chain": job.chain_id, "of_position": job.position}
     _reviving_empty(layout).run(connection, place)
-    found: Sequence[Any] = _broken(layout).rows(connection, place)
-    if not found:
-        return
+    found: Sequence[Any] = _reviving(layout).rows(connection, place)
     for batch_id in sorted({batch_id for _, batch_id, _ in found if isinstance(batch_id, str)}):
         _reopening(layout).run(connection, {"of_batch": batch_id})
-    _reviving(layout).run(connection, place)
     moves: counts.Moves = Counter()
     for queue, _, number in found:
         moves[queue, CANCELLED] -= number
@@ -228,27 +226,15 @@ def _link_before(layout: Layout) -> Statement:
         # What is over comes first: it decides.
         .order_by(jobs.c.finished_at.is_(None), jobs.c.position, jobs.c.id)
         .limit(literal_column("1"))
+        # Its end would otherwise look for what waits behind it before this one does.
+        .with_for_update()
     )
 
 
 @lru_cache(maxsize=16)
-def _broken(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        select(jobs.c.queue, jobs.c.batch_id, func.count(literal_column("*")))
-        .where(*_broken_off(layout))
-        .group_by(jobs.c.queue, jobs.c.batch_id)
-    )
-
-
-@lru_cache(maxsize=16)
-def _reviving(layout: Layout) -> Statement:
-    jobs = layout.tables.jobs
-    return layout.prepare(
-        update(jobs)
-        .where(*_broken_off(layout))
-        .values(state=word(WAITING), finished_at=null(), note=null(), broken_at=null())
-    )
+def _reviving(layout: Layout) -> Moving:
+    values = {"state": word(WAITING), "finished_at": null(), "note": null(), "broken_at": null()}
+    return Moving(layout, _broken_off(layout), values, ("queue", "batch_id"))
 
 
 @lru_cache(maxsize=16)

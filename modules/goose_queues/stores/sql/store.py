@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, make_url
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
+from goose_queues.errors import ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
 from goose_queues.record import (
     BatchProgress,
     CancelRequest,
@@ -39,15 +39,16 @@ from goose_queues.record import (
 )
 from goose_queues.redact import one_line
 from goose_queues.stores.sql import counts, migrate, pause, steer
-from goose_queues.stores.sql.claim import claim_on_sqlite
+from goose_queues.stores.sql.claim import claim as take
+from goose_queues.stores.sql.gathering import Gathering
 from goose_queues.stores.sql.insert import insert
 from goose_queues.stores.sql.lease import extend, rescue
 from goose_queues.stores.sql.listing import page
-from goose_queues.stores.sql.moment import stored
 from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
 from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
+from goose_queues.stores.sql.servertime import ServerTime
 from goose_queues.stores.sql.settle import settle
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
@@ -78,9 +79,10 @@ class SqlStore:
         owns_database: Whether the store opens and closes the database, or somebody else does.
         auto_migrate: Make and upgrade the tables when the store is opened, instead of refusing.
         prefix: What the names of the tables begin with.
+        schema: Where the tables are; None: where a connection looks first.
 
     Raises:
-        ConfigError: The database is of a kind that the queue does not know, or ``prefix`` is no identifier.
+        ConfigError: ``prefix`` or ``schema`` is no identifier.
     """
 
     def __init__(
@@ -91,13 +93,17 @@ class SqlStore:
         owns_database: bool,
         auto_migrate: bool,
         prefix: str = "goose_",
+        schema: str | None = None,
     ) -> None:
         self._database = database
-        self._clock = clock
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
-        self._layout = Layout(queue_tables(prefix), _dialect(database))
+        dialect = _dialect(database)
+        self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
+        self._time = ServerTime(database, self._layout, clock)
+        self._now = self._time.now
         self._wakeup = Wakeup(database, self._layout, self._now)
+        self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
 
     async def open(self) -> None:
@@ -112,6 +118,7 @@ class SqlStore:
                 await self._database.open()
             try:
                 await self._check_layout()
+                await self._time.open()
             except BaseException:
                 if self._owns_database:
                     await self._database.close()
@@ -122,6 +129,8 @@ class SqlStore:
         """Send what still waits for being sent, and let go of everything."""
         await self._wakeup.close()
         await self._outgoing.sent()
+        await self._gathering.stored()
+        await self._time.close()
         if self._owns_database:
             await self._database.close()
 
@@ -164,14 +173,15 @@ class SqlStore:
         self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object | None = None
     ) -> None:
         """Store all of it or nothing, in a transaction of its own or as a part of ``within``."""
-        operation = partial(self._insert, jobs, batches)
         if not isinstance(within, Unit):
-            with self._faults():
-                queues = await write(self._database, operation)
-            self._wakeup.tell(queues)
+            if self._layout.family == "sqlite":
+                # Its writer lets what waits share a commit.
+                await self._store(jobs, batches)
+            else:
+                await self._gathering.insert(jobs, batches)
         elif within.is_on(self._database):
             with self._faults():
-                queues = await within.run(operation)
+                queues = await within.run(partial(self._insert, jobs, batches))
             within.after_commit(partial(self._wakeup.tell, queues))
         else:
             self._outgoing.after_commit_of(within, jobs, batches)
@@ -187,7 +197,7 @@ class SqlStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
         with self._faults():
-            return await write(self._database, lambda it: claim_on_sqlite(it, self._layout, self._now(), claim))
+            return await write(self._database, lambda it: take(it, self._layout, self._now(), claim))
 
     def extend(
         self,
@@ -301,9 +311,24 @@ class SqlStore:
         with self._faults():
             return await read(self._database, lambda it: batch(it, self._layout, batch_id))
 
-    def _now(self) -> int:
-        """The time of a statement, taken while its transaction is open: SQLite's clock is this machine's."""
-        return stored(self._clock.now())
+    async def _store(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
+        """Store all of it or nothing in a transaction of its own.
+
+        A connection that breaks leaves the commit in doubt. The ids are new: where they are there at a second try, the
+        first has come through.
+        """
+        operation = partial(self._insert, jobs, batches)
+        with self._faults():
+            try:
+                queues = await write(self._database, operation)
+            except DatabaseUnavailable:
+                if self._layout.family == "sqlite":
+                    raise
+                try:
+                    queues = await write(self._database, operation)
+                except JobExists:
+                    queues = frozenset(job.queue for job in jobs)
+        self._wakeup.tell(queues)
 
     def _insert(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch], connection: Connection) -> frozenset[str]:
         try:
@@ -356,14 +381,17 @@ class SqlStore:
             raise StoreUnavailable(error.url, error.reason) from error
         except DatabaseClosed as error:
             raise StoreUnavailable(self._database.url, "it is not open.") from error
-        except (sqlite3.OperationalError, OperationalError) as error:
+        except sqlite3.OperationalError as error:
             raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
+        except (OperationalError, ProgrammingError, InternalError) as error:
+            # Without the statement and its parameters, which may be anything.
+            raise StoreUnavailable(self._database.url, f"{one_line(str(error.orig))}.") from error
 
 
 def _dialect(database: Database) -> Dialect:
-    if database.dialect != "sqlite":
-        raise ConfigError(f"{database.url}: the queue is kept on SQLite only. Write sqlite:///file.db.")
-    return SQLiteDialect_pysqlite()
+    if database.dialect == "sqlite":
+        return SQLiteDialect_pysqlite()
+    return make_url(database.url).get_dialect()()
 
 
 def _url_of(session: AsyncSession | Session | AsyncConnection | Connection) -> str:

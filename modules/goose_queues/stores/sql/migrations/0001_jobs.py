@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -11,63 +12,92 @@ branch_labels = None
 depends_on = None
 
 
+_LONG = sa.Text().with_variant(mysql.LONGTEXT(collation="utf8mb4_bin"), "mysql", "mariadb")
+_REAL = sa.Float().with_variant(mysql.DOUBLE(), "mysql", "mariadb")
+_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_BUSY = {
+    "fillfactor": 80,
+    "autovacuum_vacuum_scale_factor": 0.02,
+    "autovacuum_vacuum_threshold": 1_000,
+    "autovacuum_analyze_scale_factor": 0.05,
+    "autovacuum_analyze_threshold": 1_000,
+    "autovacuum_vacuum_cost_delay": 1,
+}
+
+
 def upgrade() -> None:
     """Make the tables."""
     prefix, schema = _place()
+    dialect = op.get_bind().dialect.name
+    on_mysql, on_sqlite = dialect in ("mysql", "mariadb"), dialect == "sqlite"
+    falling = [sa.Column("falling", sa.Integer(), sa.Computed("-priority", persisted=False))]
     op.create_table(
         f"{prefix}jobs",
-        sa.Column("id", sa.String(36), nullable=False),
-        sa.Column("queue", sa.String(64), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("id", _key(36), nullable=False),
+        sa.Column("queue", _key(64), nullable=False),
+        sa.Column("state", _key(16), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
+        *(falling if on_mysql else ()),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("name", _key(255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("failures", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("deaths", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("max_retries", sa.Integer(), nullable=False),
-        sa.Column("timeout", sa.Float()),
+        sa.Column("timeout", _REAL),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.BigInteger()),
         sa.Column("finished_at", sa.BigInteger()),
-        sa.Column("token", sa.String(36)),
-        sa.Column("worker", sa.String(64)),
+        sa.Column("token", _key(36)),
+        sa.Column("worker", _key(64)),
         sa.Column("lease_until", sa.BigInteger()),
         sa.Column("blameless", sa.SmallInteger(), nullable=False, server_default="0"),
         sa.Column("doomed", sa.SmallInteger(), nullable=False, server_default="0"),
         sa.Column("cancel_requested", sa.SmallInteger(), nullable=False, server_default="0"),
-        sa.Column("chain_id", sa.String(36)),
+        sa.Column("chain_id", _key(36)),
         sa.Column("position", sa.Integer()),
-        sa.Column("batch_id", sa.String(36)),
-        sa.Column("batch_role", sa.String(8)),
-        sa.Column("unique_key", sa.String(255)),
-        sa.Column("note", sa.Text()),
-        sa.Column("progress", sa.Text()),
-        sa.Column("meta", sa.Text()),
-        sa.Column("error", sa.Text()),
-        sa.Column("result", sa.Text()),
-        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("batch_id", _key(36)),
+        sa.Column("batch_role", _key(8)),
+        sa.Column("unique_key", _key(255)),
+        sa.Column("note", _LONG),
+        sa.Column("progress", _LONG),
+        sa.Column("meta", _LONG),
+        sa.Column("error", _LONG),
+        sa.Column("result", _LONG),
+        sa.Column("payload", _LONG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
         schema=schema,
+        postgresql_with=_BUSY,
+        **_OPTIONS,
     )
-    _index("ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
-    _index("scheduled", "state = 'scheduled'", "queue", "due_at")
-    _index("leased", "state = 'processing'", "queue", "lease_until")
-    _index("finished", "finished_at IS NOT NULL", "queue", "state", "finished_at")
+    if on_mysql:
+        _index("line", None, "state", "queue", "falling", "due_at", "id")
+        _index("scheduled", None, "state", "queue", "due_at")
+        _index("finished", None, "state", "queue", "finished_at", "id")
+    else:
+        _index("ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
+        _index("scheduled", "state = 'scheduled'", "queue", "due_at")
+        _index("leased", "state = 'processing'", "queue", *(("lease_until",) if on_sqlite else ()))
+        _index("finished", "finished_at IS NOT NULL", "queue", "state", "finished_at")
     op.create_table(
         f"{prefix}counts",
-        sa.Column("queue", sa.String(64), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
+        *(() if on_sqlite else (sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),)),
+        sa.Column("queue", _key(64), nullable=False),
+        sa.Column("state", _key(16), nullable=False),
         sa.Column("jobs", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("queue", "state"),
+        sa.PrimaryKeyConstraint("queue", "state") if on_sqlite else sa.PrimaryKeyConstraint("id"),
         schema=schema,
+        **_OPTIONS,
     )
+    if not on_sqlite:
+        op.create_table(f"{prefix}turns", sa.Column("queue", _key(64), primary_key=True), schema=schema, **_OPTIONS)
     layout = op.create_table(
         f"{prefix}layout",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("oldest", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("version"),
         schema=schema,
+        **_OPTIONS,
     )
     op.bulk_insert(layout, [{"version": 1, "oldest": 1}])
 
@@ -75,8 +105,18 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the tables, and with them every job."""
     prefix, schema = _place()
+    if op.get_bind().dialect.name != "sqlite":
+        op.drop_table(f"{prefix}turns", schema=schema)
     for table in ("layout", "counts", "jobs"):
         op.drop_table(f"{prefix}{table}", schema=schema)
+
+
+def _key(length: int) -> sa.types.TypeEngine[str]:
+    return (
+        sa.String(length)
+        .with_variant(sa.String(length, collation="C"), "postgresql")
+        .with_variant(sa.String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+    )
 
 
 def _place() -> tuple[str, str | None]:
@@ -84,13 +124,14 @@ def _place() -> tuple[str, str | None]:
     return options.get("goose_prefix", "goose_"), options.get("goose_schema")
 
 
-def _index(name: str, condition: str, *columns: str | sa.TextClause) -> None:
+def _index(name: str, condition: str | None, *columns: str | sa.TextClause) -> None:
     prefix, schema = _place()
+    where = None if condition is None else sa.text(condition)
     op.create_index(
         f"ix_{prefix}jobs_{name}",
         f"{prefix}jobs",
         list(columns),
         schema=schema,
-        sqlite_where=sa.text(condition),
-        postgresql_where=sa.text(condition),
+        sqlite_where=where,
+        postgresql_where=where,
     )

@@ -1,0 +1,120 @@
+"""Many rows of parameters for one statement: the same change of a thousand jobs in one go.
+
+SQLite runs a statement once for each row, which costs next to nothing there. A server gets all rows at once, as a table
+that the statement joins: the parameters are one array for each column, or one JSON text, so that the text of the
+statement is always the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Connection,
+    Double,
+    FromClause,
+    String,
+    Text,
+    bindparam,
+    cast,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from goose_queues.stores.sql.statement import Layout, Values
+
+Kind: TypeAlias = Literal["key", "text", "whole", "real"]
+"""What a column of parameters holds: a short text that is compared with, any text, an integer, a float."""
+
+_TYPES: Final[dict[Kind, Any]] = {"key": String(255), "text": Text(), "whole": BigInteger(), "real": Double()}
+_MYSQL: Final[dict[Kind, str]] = {
+    "key": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "text": "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "whole": "BIGINT",
+    "real": "DOUBLE",
+}
+_ROWS: Final = "given_rows"
+_NOTHING: Final[Values] = {}
+
+
+class Given:
+    """The parameters of many rows, as expressions of a statement: ``given["of_id"]``."""
+
+    def __init__(self, layout: Layout, kinds: Mapping[str, Kind]) -> None:
+        self._kinds = kinds
+        self._is_postgresql = layout.family == "postgresql"
+        self.rows: Final = _table(layout, kinds)
+        """What the statement selects from or joins; None where it runs for each row by itself."""
+
+    def __getitem__(self, name: str) -> ColumnElement[Any]:
+        if self.rows is None:
+            return bindparam(name, type_=_TYPES[self._kinds[name]])
+        column: ColumnElement[Any] = self.rows.c[name]
+        # As the tables' own columns, or the two could not be compared.
+        return column.collate("C") if self._is_postgresql and self._kinds[name] == "key" else column
+
+
+class Many:
+    """A statement that is run for many rows of parameters.
+
+    Args:
+        layout: Whose dialect it is compiled for.
+        kinds: The parameters of each row.
+        build: Makes the statement, given their expressions.
+    """
+
+    def __init__(self, layout: Layout, kinds: Mapping[str, Kind], build: Callable[[Given], ClauseElement]) -> None:
+        self._family = layout.family
+        self._names = tuple(kinds)
+        self.statement: Final = layout.prepare(build(Given(layout, kinds)))
+
+    def run(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> int:
+        """Execute for every row; return how many rows of the table were touched in all.
+
+        Args:
+            connection: In a transaction, unless it is one row or a server.
+            rows: Values for each of the parameters.
+            common: Values that are the same for all rows, of parameters that the statement has beside those.
+        """
+        if not rows:
+            return 0
+        if self._family == "sqlite":
+            return self.statement.run_many(connection, [{**row, **common} for row in rows] if common else rows)
+        return self.statement.run(connection, self._arranged(rows, common))
+
+    def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[Sequence[Any]]:
+        """Execute for every row; return what is selected or returned for all of them."""
+        if not rows:
+            return []
+        if self._family == "sqlite":
+            return [found for row in rows for found in self.statement.rows(connection, {**row, **common})]
+        return self.statement.rows(connection, self._arranged(rows, common))
+
+    def _arranged(self, rows: Sequence[Values], common: Values) -> Values:
+        if self._family == "postgresql":
+            return {**common, **{name: [row[name] for row in rows] for name in self._names}}
+        return {**common, _ROWS: json.dumps([[row[name] for name in self._names] for row in rows])}
+
+
+def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
+    match layout.family:
+        case "sqlite":
+            return None
+        case "postgresql":
+            arrays = [cast(bindparam(name), ARRAY(_TYPES[kind])) for name, kind in kinds.items()]
+            columns = [Column(name, _TYPES[kind]) for name, kind in kinds.items()]
+            return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+        case "mysql":
+            paths = ", ".join(
+                f"{name} {_MYSQL[kind]} PATH '$[{place}]'" for place, (name, kind) in enumerate(kinds.items())
+            )
+            names = ", ".join(kinds)
+            rows = text(f"SELECT {names} FROM JSON_TABLE(:{_ROWS}, '$[*]' COLUMNS ({paths})) AS given_json")
+            return rows.columns(**{name: _TYPES[kind] for name, kind in kinds.items()}).subquery("given")
