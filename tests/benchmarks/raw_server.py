@@ -8,9 +8,10 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, CursorResult, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, CursorResult, Executable, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -20,7 +21,7 @@ from goose_queues.stores.sql.tables import COMPLETED, PROCESSING, READY, queue_t
 from .contest import BenchmarkError, Figures, Trial
 from .measure import drained, percentiles, rate
 from .ours import store_one, stored
-from .place import MARIADB
+from .place import MARIADB, Store
 
 HUNDRED = 100
 THOUSAND = 1000
@@ -29,30 +30,47 @@ LEASE = 30_000_000
 
 Row: TypeAlias = dict[str, Any]
 
-_JOBS = queue_tables().jobs
-_HEAD = (
-    select(_JOBS.c.id)
-    .where(_JOBS.c.state == word(READY), _JOBS.c.queue == bindparam("of"), _JOBS.c.due_at <= bindparam("now"))
-    .order_by(_JOBS.c.queue, _JOBS.c.priority.desc(), _JOBS.c.due_at, _JOBS.c.id)
-    .limit(bindparam("count"))
-    .with_for_update(skip_locked=True)
-)
-_TAKEN = {
-    "state": PROCESSING,
-    "attempts": _JOBS.c.attempts + 1,
-    "token": bindparam("lease"),
-    "lease_until": bindparam("until"),
-    "started_at": bindparam("now"),
-}
-_PICKED = _HEAD.cte("picked")
-_CLAIM = update(_JOBS).where(_JOBS.c.id == _PICKED.c.id).values(_TAKEN).returning(_JOBS.c.id, _JOBS.c.payload)
-_TAKE = update(_JOBS).where(_JOBS.c.id.in_(bindparam("ids", expanding=True))).values(_TAKEN)
-_WHAT = _HEAD.add_columns(_JOBS.c.payload)
-_COMPLETE = (
-    update(_JOBS)
-    .where(_JOBS.c.id.in_(bindparam("ids", expanding=True)), _JOBS.c.token == bindparam("lease"))
-    .values(state=COMPLETED, token=None, lease_until=None, finished_at=bindparam("now"))
-)
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Core's, of the tables as they are on a server."""
+
+    jobs: Table
+    claim: Executable
+    """On MariaDB it only locks the rows: ``take`` updates them."""
+    take: Executable
+    complete: Executable
+
+    @classmethod
+    def on(cls, store: Store) -> Statements:
+        """Those that suit its dialect."""
+        jobs = queue_tables(dialect=store).jobs
+        urgency = jobs.c.falling if store == MARIADB else jobs.c.priority.desc()
+        first = (
+            select(jobs.c.id)
+            .where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of"))
+            .order_by(urgency, jobs.c.due_at, jobs.c.id)
+            .limit(bindparam("count"))
+            .with_for_update(skip_locked=True)
+        )
+        leased = {
+            "state": PROCESSING,
+            "attempts": jobs.c.attempts + 1,
+            "token": bindparam("lease"),
+            "lease_until": bindparam("until"),
+            "started_at": bindparam("now"),
+        }
+        named = jobs.c.id.in_(bindparam("ids", expanding=True))
+        picked = first.cte("picked")
+        at_once = update(jobs).where(jobs.c.id == picked.c.id).values(leased).returning(jobs.c.id, jobs.c.payload)
+        return cls(
+            jobs,
+            first.add_columns(jobs.c.payload) if store == MARIADB else at_once,
+            update(jobs).where(named).values(leased),
+            update(jobs)
+            .where(named, jobs.c.token == bindparam("lease"))
+            .values(state=COMPLETED, token=None, lease_until=None, finished_at=bindparam("now")),
+        )
 
 
 def drain(trial: Trial) -> Figures:
@@ -61,13 +79,14 @@ def drain(trial: Trial) -> Figures:
     async def measure() -> Figures:
         await stored(trial, trial.size)
         ran: set[str] = set()
+        core = Statements.on(trial.store)
         async with _connected(trial) as connection:
-            await _analyze(trial, connection)
+            await _analyze(trial, connection, core.jobs.name)
             gc.collect()
             started, used = time.perf_counter(), time.process_time()
-            while ids := await _claim(trial, connection, HUNDRED, token := str(uuid.uuid4())):
+            while ids := await _claim(trial, connection, core, HUNDRED, token := str(uuid.uuid4())):
                 ran.update(ids)
-                await _complete(connection, ids, token)
+                await _complete(connection, core, ids, token)
             seconds, used = time.perf_counter() - started, time.process_time() - used
         if len(ran) != trial.size:
             raise BenchmarkError(f"{len(ran):,} of {trial.size:,} jobs were claimed")
@@ -84,9 +103,9 @@ def dispatch_alone(trial: Trial) -> Figures:
 def dispatch_together(trial: Trial, callers: int) -> Figures:
     """So many inserts in each commit."""
 
-    async def by_so_many(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def by_so_many(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
         for first in range(0, len(rows), callers):
-            await _insert(connection, rows[first : first + callers])
+            await _insert(connection, core, rows[first : first + callers])
 
     return _inserting(trial, by_so_many)
 
@@ -100,32 +119,34 @@ def latency(trial: Trial, pause: float) -> Figures:
     """What the server alone asks for: an insert and its commit, a claim and its commit."""
     seconds = []
 
-    async def one_by_one(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def one_by_one(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
         for row in rows:
             await asyncio.sleep(pause)
             called = time.perf_counter()
-            await _insert(connection, (row,))
-            await _claim(trial, connection, 1, "token")
+            await _insert(connection, core, (row,))
+            await _claim(trial, connection, core, 1, "token")
             seconds.append(time.perf_counter() - called)
 
     _inserting(trial, one_by_one)
     return percentiles(seconds)
 
 
-def _inserting(trial: Trial, act: Callable[[AsyncConnection, Sequence[Row]], Awaitable[None]]) -> Figures:
+def _inserting(trial: Trial, act: Callable[[AsyncConnection, Statements, Sequence[Row]], Awaitable[None]]) -> Figures:
     """Give copies of what a dispatch has left behind, each with an id of its own."""
 
     async def measure() -> Figures:
         await store_one(trial)
+        jobs = (core := Statements.on(trial.store)).jobs
+        written = [column for column in jobs.c if column.computed is None]
         async with _connected(trial) as connection:
-            row = dict((await connection.execute(select(_JOBS))).mappings().one())
+            row = dict((await connection.execute(select(*written))).mappings().one())
             await connection.commit()
             rows = [{**row, "id": new_id()} for _ in range(trial.size)]
             gc.collect()
             started = time.perf_counter()
-            await act(connection, rows)
+            await act(connection, core, rows)
             seconds = time.perf_counter() - started
-            found = await connection.scalar(select(func.count()).select_from(_JOBS))
+            found = await connection.scalar(select(func.count()).select_from(jobs))
         if found != trial.size + 1:
             raise BenchmarkError(f"{found:,} jobs are stored, not {trial.size + 1:,}")
         return rate(trial.size, seconds)
@@ -133,40 +154,40 @@ def _inserting(trial: Trial, act: Callable[[AsyncConnection, Sequence[Row]], Awa
     return asyncio.run(measure())
 
 
-async def _insert(connection: AsyncConnection, rows: Sequence[Row]) -> None:
-    await connection.execute(insert(_JOBS), list(rows))
+async def _insert(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
+    await connection.execute(insert(core.jobs), list(rows))
     await connection.commit()
 
 
-async def _claim(trial: Trial, connection: AsyncConnection, count: int, token: str) -> list[str]:
+async def _claim(trial: Trial, connection: AsyncConnection, core: Statements, count: int, token: str) -> list[str]:
     now = time.time_ns() // 1000
-    head: Row = {"of": "default", "now": now, "count": count}
+    head: Row = {"of": "default", "count": count}
     lease: Row = {"now": now, "lease": token, "until": now + LEASE}
 
     def claim(sync: Connection) -> list[str]:
         if trial.store == MARIADB:
-            ids = [str(row.id) for row in sync.execute(_WHAT, head)]
+            ids = [str(row.id) for row in sync.execute(core.claim, head)]
             if ids:
-                sync.execute(_TAKE, {**lease, "ids": sorted(ids)})
+                sync.execute(core.take, {**lease, "ids": sorted(ids)})
             return ids
-        return [str(row.id) for row in sync.execute(_CLAIM, {**head, **lease})]
+        return [str(row.id) for row in sync.execute(core.claim, {**head, **lease})]
 
     ids = await connection.run_sync(claim)
     await connection.commit()
     return ids
 
 
-async def _complete(connection: AsyncConnection, ids: Sequence[str], token: str) -> None:
+async def _complete(connection: AsyncConnection, core: Statements, ids: Sequence[str], token: str) -> None:
     parameters: Row = {"ids": sorted(ids), "lease": token, "now": time.time_ns() // 1000}
-    result: CursorResult[Any] = await connection.execute(_COMPLETE, parameters)
+    result: CursorResult[Any] = await connection.execute(core.complete, parameters)
     if result.rowcount != len(ids):
         raise BenchmarkError(f"{result.rowcount} of {len(ids)} claimed jobs were completed")
     await connection.commit()
 
 
-async def _analyze(trial: Trial, connection: AsyncConnection) -> None:
+async def _analyze(trial: Trial, connection: AsyncConnection, table: str) -> None:
     """Tell the planner what is there: a limit that sorts the backlog for each claim would be none."""
-    await connection.execute(text(f"analyze {'table ' if trial.store == MARIADB else ''}{_JOBS.name}"))
+    await connection.execute(text(f"analyze {'table ' if trial.store == MARIADB else ''}{table}"))
     await connection.commit()
 
 
