@@ -3,6 +3,7 @@
 from goose_sql.database import Database
 from goose_sql.errors import (
     BadUrl,
+    CommitInDoubt,
     DatabaseBusy,
     DatabaseClosed,
     DatabaseUnavailable,
@@ -15,6 +16,7 @@ from goose_sql.units import Unit, open_units, unit_of
 
 __all__ = [
     "BadUrl",
+    "CommitInDoubt",
     "Database",
     "DatabaseBusy",
     "DatabaseClosed",

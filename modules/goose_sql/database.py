@@ -50,7 +50,7 @@ class Backend(Protocol):
         """Finish what is queued, then let go of everything."""
         ...
 
-    async def write(self, operation: Operation[T], *, urgent: bool) -> T:
+    async def write(self, operation: Operation[T], *, urgent: bool, single: bool) -> T:
         """Run one transaction, durable on return."""
         ...
 
@@ -58,7 +58,7 @@ class Backend(Protocol):
         """The same from a thread."""
         ...
 
-    async def read(self, operation: Operation[T]) -> T:
+    async def read(self, operation: Operation[T], *, single: bool) -> T:
         """Run an operation that only reads."""
         ...
 
@@ -191,31 +191,40 @@ class Database:
         """One transaction on a connection: committed at the end, rolled back on an error."""
         return open_transaction(self.engine)
 
-    async def write(self, operation: Operation[T], *, urgent: bool = False) -> T:
+    async def write(self, operation: Operation[T], *, urgent: bool = False, single: bool = False) -> T:
         """Run a plain function of a ``Connection`` as one whole transaction; durable on return.
 
         On SQLite it runs on the file's writer thread, one commit for everything that waits at that moment, and
         ``connection.connection.driver_connection`` is the standard library's connection, in the same transaction.
-        When the awaiting task is cancelled, the operation has happened wholly or not at all.
+        On servers it may run more than once: after a deadlock or another conflict, up to five times more, and after the
+        connection turned out to be dead; what it did before was rolled back then.
+        When the awaiting task is cancelled, the operation has happened wholly or not at all; one that does not end
+        within two seconds then is torn off.
 
         Args:
             operation: Returns to have its changes kept, raises to have them undone. It must not keep the connection.
             urgent: SQLite: goes to the front of the line.
+            single: The operation executes exactly one statement: a server commits it by itself, in one round trip
+                instead of three (MySQL: two). Of more statements, each would be committed alone.
 
         Raises:
             DatabaseClosed: It is not open.
             DatabaseBusy: The write lock was not free in time.
             DatabaseUnavailable: It does not answer.
+            CommitInDoubt: It stopped answering during the commit, so that it is not known whether it has happened.
         """
-        return await self._open.write(operation, urgent=urgent)
+        return await self._open.write(operation, urgent=urgent, single=single)
 
     def write_blocking(self, operation: Operation[T], *, urgent: bool = False, timeout: float | None = None) -> T:
-        """``write`` for threads other than an event loop's.
+        """``write`` for threads other than an event loop's; it needs no event loop to go on meanwhile.
+
+        On servers all these calls share one connection, which is made by the first of them.
 
         Args:
             operation: As in ``write``.
             urgent: As in ``write``.
-            timeout: Seconds after which ``DatabaseBusy`` is raised if the operation has not begun by then.
+            timeout: Seconds. On SQLite, ``DatabaseBusy`` is raised if the operation has not begun by then; on servers,
+                ``DatabaseUnavailable`` if it has not ended by then: it is given up with its connection.
 
         Raises:
             RuntimeError: Called where an event loop runs, which it would block.
@@ -224,12 +233,17 @@ class Database:
             raise RuntimeError("write_blocking() would block the event loop here: await write() instead.")
         return self._open.write_blocking(operation, urgent=urgent, timeout=timeout)
 
-    async def read(self, operation: Operation[T]) -> T:
+    async def read(self, operation: Operation[T], *, single: bool = False) -> T:
         """Run a function of a ``Connection`` that only reads; it never waits for a writer.
 
-        All its statements see one moment of a SQLite file. It returns values, not open results.
+        All its statements see one moment of a SQLite file; on servers, each sees its own. It returns values, not open
+        results. On servers it runs once more when the connection turns out to be dead.
+
+        Args:
+            operation: As in ``write``.
+            single: The operation executes exactly one statement: a server answers in one round trip.
         """
-        return await self._open.read(operation)
+        return await self._open.read(operation, single=single)
 
     async def alter(self, operation: Operation[T]) -> T:
         """Run a function that changes tables, as one transaction, one process at a time.

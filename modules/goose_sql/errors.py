@@ -9,6 +9,7 @@ from goose.errors import ConfigError, GooseError
 
 __all__ = [
     "BadUrl",
+    "CommitInDoubt",
     "ConfigError",
     "DatabaseBusy",
     "DatabaseClosed",
@@ -93,6 +94,13 @@ class DatabaseUnavailable(SqlError):
 
     def __str__(self) -> str:
         return f"The database {self.url} is not available: {self.reason}"
+
+
+class CommitInDoubt(DatabaseUnavailable):
+    """The connection broke while the answer to a commit was awaited: it was stored wholly or not at all."""
+
+    def __str__(self) -> str:
+        return f"The database {self.url} did not say whether it has committed: {self.reason}"
 
 
 class DatabaseBusy(DatabaseUnavailable):

@@ -25,37 +25,70 @@ _SQLITE: Final = {
 }
 
 
+_GONE_STATES: Final = frozenset({"53300", "57P01", "57P02", "57P03", "57P04", "57P05"})
+"""PostgreSQL: too many connections; shut down, crashed, starting up or recovering, its database dropped, idle too long."""
+_GONE_CODES: Final = frozenset(
+    {1040, 1053, 1077, 1079, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927}
+    | {2002, 2003, 2004, 2005, 2006, 2013, 2014, 2055, 3168, 4031}
+)
+"""MySQL: too many connections; shutting down; the host is blocked; the line broke; the connection was killed; idle."""
+_CONFLICT_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+_CONFLICT_CODES: Final = frozenset({1205, 1213})
+
+
 def explained(address: Address, error: BaseException) -> BaseException:
     """The error that the caller gets: ``DatabaseUnavailable`` where it is one, else the error as it is."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
         return _of_sqlite(address, error, error.orig)
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(address, error, error)
-    if _is_lost(error):
-        return _unavailable(address, error, _reason(error))
+    if _isunavailable(error):
+        return unavailable(address, error, first_line(error))
     return error
 
 
 def _of_sqlite(address: Address, error: BaseException, fault: sqlite3.Error) -> BaseException:
     hint = _SQLITE.get(primary_code(fault) or -1)
-    return error if hint is None else _unavailable(address, error, f"{fault}. {hint}")
+    return error if hint is None else unavailable(address, error, f"{fault}. {hint}")
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
+    """Whether a server says by this error that the connection is no good any more; nothing is said of other errors."""
+    state, code = _signs(error)
+    return state in _GONE_STATES or state.startswith("08") or code in _GONE_CODES
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether two transactions stood in each other's way, so that the same one may do well the next time."""
+    state, code = _signs(error)
+    return state in _CONFLICT_STATES or code in _CONFLICT_CODES
+
+
+def _signs(error: BaseException) -> tuple[str, int]:
+    """PostgreSQL's state and MySQL's number of an error; empty and zero where it has none."""
+    fault = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    state = getattr(fault, "sqlstate", None)
+    code = fault.args[0] if fault.args else 0
+    return state if isinstance(state, str) else "", code if isinstance(code, int) else 0
+
+
+def _isunavailable(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         # Without a statement it is the connecting itself that failed.
         connecting = error.statement is None and isinstance(error, OperationalError | InterfaceError)
-        return error.connection_invalidated or connecting
-    return isinstance(error, PoolTimeout | OSError)
+        return error.connection_invalidated or connecting or is_lost(error)
+    return isinstance(error, PoolTimeout | OSError) or is_lost(error)
 
 
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What the driver says, in one sentence."""
     fault = error.orig if isinstance(error, DBAPIError) else error
     lines = str(fault).strip().splitlines()
     return lines[0].rstrip(".") + "." if lines else f"{type(fault).__name__}."
 
 
-def _unavailable(address: Address, error: BaseException, reason: str) -> DatabaseUnavailable:
+def unavailable(address: Address, error: BaseException, reason: str) -> DatabaseUnavailable:
+    """The error for a reason of our own, or the driver's; the password is taken out of it."""
     unavailable = DatabaseUnavailable(str(address), without_secrets(reason, address.url))
     unavailable.__cause__ = error
     return unavailable

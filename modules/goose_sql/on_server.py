@@ -1,31 +1,31 @@
-"""A database server while it is open: SQLAlchemy's async engine, and whole transactions run through it."""
+"""A database server while it is open: its engine, the thread of its heartbeat, and whole transactions run through them."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from goose_sql.blocking import Blocking
 from goose_sql.calls import Operation
-from goose_sql.errors import DatabaseBusy, SqliteOnly, UnsupportedDatabase
+from goose_sql.errors import SqliteOnly, UnsupportedDatabase
 from goose_sql.faults import explained
 from goose_sql.readers import ChangeCounter
+from goose_sql.server_engine import ServerEngine
 from goose_sql.sessions import to_its_end
+from goose_sql.transactions import read, write
 from goose_sql.urls import Address
 
 T = TypeVar("T")
 
 _OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 1), "mariadb": (10, 6)}
-_CONNECT_TIMEOUT: Final = 10
 _LOCK: Final = 0x676F6F7365
 """PostgreSQL names locks by number: "goose" in ASCII."""
 _LOCK_TIMEOUT: Final = 300
-_RECYCLE: Final = 1800
-"""Seconds after which a pooled connection is made anew, before firewalls and servers forget it."""
 
 
 class OnServer:
@@ -33,16 +33,13 @@ class OnServer:
 
     def __init__(self, address: Address, *, pool_size: int, echo: bool) -> None:
         self.address: Final = address
-        self.engine: Final[AsyncEngine] = create_async_engine(
-            address.url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_pre_ping=True,
-            pool_recycle=_RECYCLE,
-            echo=echo,
-            **_options(address),
-        )
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Final = ServerEngine(address, pool_size=pool_size, echo=echo)
+        self._blocking: Final = Blocking(partial(ServerEngine, address, pool_size=1, echo=echo), str(address))
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine of its sessions."""
+        return self._server.engine
 
     async def open(self) -> None:
         """Connect once.
@@ -51,40 +48,24 @@ class OnServer:
             DatabaseUnavailable: The server does not answer or refuses.
             UnsupportedDatabase: It is too old.
         """
-        self._loop = asyncio.get_running_loop()
-        await self.read(self._check_version)
+        self._server.watch.start()
+        self._server.can_autocommit = await self.read(self._look, single=False)
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        await self.engine.dispose()
+        await to_its_end(self._end())
 
-    async def write(self, operation: Operation[T], *, urgent: bool) -> T:  # noqa: ARG002 - nobody stands in line here
+    async def write(self, operation: Operation[T], *, urgent: bool, single: bool) -> T:  # noqa: ARG002 - no line here
         """Run one transaction on a connection of its own."""
-        try:
-            async with self.engine.begin() as connection:
-                return await connection.run_sync(operation)
-        except Exception as error:
-            raise explained(self.address, error) from error
+        return await write(self._server, operation, single=single)
 
-    def write_blocking(self, operation: Operation[T], *, urgent: bool, timeout: float | None) -> T:
-        """The same from a thread, run on the loop of ``open``."""
-        if self._loop is None:
-            raise RuntimeError("open() was not awaited")
-        future = asyncio.run_coroutine_threadsafe(self.write(operation, urgent=urgent), self._loop)
-        try:
-            return future.result(timeout)
-        except TimeoutError:
-            if not future.cancel() or timeout is None:
-                raise
-            raise DatabaseBusy(str(self.address), timeout) from None
+    def write_blocking(self, operation: Operation[T], *, urgent: bool, timeout: float | None) -> T:  # noqa: ARG002
+        """The same from a thread, on the one connection of such calls."""
+        return self._blocking.write(operation, timeout=timeout)
 
-    async def read(self, operation: Operation[T]) -> T:
+    async def read(self, operation: Operation[T], *, single: bool) -> T:
         """Run an operation whose changes, should it make any, are rolled back."""
-        try:
-            async with self.engine.connect() as connection:
-                return await connection.run_sync(operation)
-        except Exception as error:
-            raise explained(self.address, error) from error
+        return await read(self._server, operation, single=single)
 
     async def alter(self, operation: Operation[T]) -> T:
         """Run a change of the layout, in a thread and event loop of its own: the steps of a migration may block."""
@@ -96,28 +77,33 @@ class OnServer:
     def change_counter(self) -> ChangeCounter:
         raise SqliteOnly("A change counter", str(self.address))
 
-    async def _alter(self, operation: Operation[T]) -> T:
-        engine = create_async_engine(self.address.url, poolclass=NullPool, **_options(self.address))
-        async with engine.begin() as connection:
-            await connection.run_sync(_lock)
-            return await connection.run_sync(operation)
+    async def _end(self) -> None:
+        await asyncio.to_thread(self._blocking.close)
+        await self._server.close()
 
-    def _check_version(self, connection: Connection) -> None:
-        connection.execute(text("SELECT 1"))
+    async def _alter(self, operation: Operation[T]) -> T:
+        server = ServerEngine(self.address, pool_size=1)
+        server.watch.start()
+        try:
+            async with server.engine.begin() as connection:
+                await connection.run_sync(_lock)
+                return await connection.run_sync(operation)
+        finally:
+            await server.close()
+
+    def _look(self, connection: Connection) -> bool:
+        """Check the server's version, and find out whether a statement by itself is READ COMMITTED there."""
         found = connection.dialect.server_version_info or ()
         kind = "mariadb" if getattr(connection.dialect, "is_mariadb", False) else self.address.dialect
         numbers = tuple(part for part in found if isinstance(part, int))
         if numbers and numbers < _OLDEST[kind]:
             raise UnsupportedDatabase(str(self.address), _dotted(numbers), _dotted(_OLDEST[kind]))
-
-
-def _options(address: Address) -> dict[str, Any]:
-    driver = address.url.get_driver_name()
-    if address.dialect == "postgresql":
-        return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT}} if driver.startswith("psycopg") else {}
-    # REPEATABLE READ, the default there, locks the gaps between rows, so that claims and inserts deadlock.
-    arguments = {"charset": "utf8mb4", "connect_timeout": _CONNECT_TIMEOUT, "init_command": "SET time_zone = '+00:00'"}
-    return {"isolation_level": "READ COMMITTED", "connect_args": arguments}
+        if self.address.dialect != "postgresql":
+            # The level was set for the whole session, which has the connection to itself: MySQL knows no such poolers.
+            return True
+        # Of asyncpg's two messages for a statement a pooler would send each somewhere else.
+        is_default = connection.scalar(text("SHOW default_transaction_isolation")) == "read committed"
+        return is_default and connection.dialect.driver != "asyncpg"
 
 
 def _lock(connection: Connection) -> None:

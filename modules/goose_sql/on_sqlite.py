@@ -72,7 +72,7 @@ class OnSqlite:
         self._readers.close()
         await to_its_end(self._end())
 
-    async def write(self, operation: Operation[T], *, urgent: bool) -> T:
+    async def write(self, operation: Operation[T], *, urgent: bool, single: bool) -> T:  # noqa: ARG002 - commits are shared
         """Run one transaction on the writer's thread."""
         call, future = awaited(operation, urgent=urgent)
         self._writer.submit(call)
@@ -87,7 +87,7 @@ class OnSqlite:
             raise DatabaseBusy(self._url, timeout)
         return future.result()
 
-    async def read(self, operation: Operation[T]) -> T:
+    async def read(self, operation: Operation[T], *, single: bool) -> T:  # noqa: ARG002 - nothing to save here
         """Run an operation on a reader's thread."""
         call, future = awaited(operation)
         self._readers.submit(call)

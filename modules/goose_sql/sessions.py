@@ -74,19 +74,29 @@ async def _end(subject: AsyncSession | AsyncConnection, error: BaseException | N
         await subject.close()
 
 
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+async def to_its_end(work: Coroutine[Any, Any, T], *, grace: float | None = None) -> T:
     """Do some work whole, even when the task around is cancelled meanwhile; then let the cancellation through.
 
     A commit that is torn off in the middle would leave its connection checked out, or the caller in doubt.
+
+    Args:
+        work: Begins at once, in a task of its own.
+        grace: Seconds that it has left when the task around is cancelled, before it is cancelled as well; None: all.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
     cancelled: asyncio.CancelledError | None = None
+    torn_off: asyncio.TimerHandle | None = None
     while not task.done():
         try:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=cancelled is not None):
                 await asyncio.wait((task,))
         except asyncio.CancelledError as error:
             cancelled = error
+            if torn_off is None and grace is not None:
+                torn_off = loop.call_later(grace, task.cancel)
+    if torn_off is not None:
+        torn_off.cancel()
     if cancelled is not None:
         if not task.cancelled() and (failure := task.exception()) is not None:
             cancelled.add_note(f"and while ending the transaction: {failure}")

@@ -120,7 +120,7 @@ async def test_change_counter_ends_with_the_database(database: Database) -> None
 
 def test_servers_have_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a server the counter is refused in one sentence."""
-    monkeypatch.setattr("goose_sql.on_server.create_async_engine", lambda *_, **__: None)
+    monkeypatch.setattr("goose_sql.on_server.ServerEngine", lambda *_, **__: None)
     from sqlalchemy.engine import make_url
 
     address = Address(make_url("postgresql+psycopg://u:secret@h/d"), "postgresql", None)

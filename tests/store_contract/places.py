@@ -6,8 +6,10 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
+from sqlalchemy import URL, make_url
 
 from goose_queues.clock import Clock
 from goose_queues.errors import StoreUnavailable
@@ -18,15 +20,23 @@ from servers.shared import SERVERS, is_required, room
 
 
 class Place:
-    """Somewhere that keeps jobs; each store opened here stands for a process of its own, with one clock for all."""
+    """Somewhere that keeps jobs; each store opened here stands for a process of its own, with one clock for all.
 
-    def __init__(self, make: Callable[[Clock], Store]) -> None:
+    Args:
+        url: As an application names it.
+        blocking: The driver of blocking code, where it is not the one that such a URL gets.
+    """
+
+    def __init__(self, url: str | URL, blocking: str = "") -> None:
+        self.url: Final = make_url(url)
+        self.blocking: Final = self.url.set(drivername=blocking or self.url.drivername)
+        self.shown: Final = Database(url).url
+        """What an error says of it."""
         self.clock = Clock()
-        self._make = make
         self._open = AsyncExitStack()
 
     async def open(self) -> Store:
-        store = self._make(self.clock)
+        store = SqlStore(Database(self.url), self.clock, owns_database=True, auto_migrate=True)
         await store.open()
         self._open.push_async_callback(store.close)
         return store
@@ -37,12 +47,14 @@ class Place:
 
 @asynccontextmanager
 async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
-    url = f"sqlite:///{folder / 'queue.db'}"
-    place = Place(lambda clock: SqlStore(Database(url), clock, owns_database=True, auto_migrate=True))
+    place = Place(f"sqlite:///{folder / 'queue.db'}")
     try:
         yield place
     finally:
         await place.close()
+
+
+_BLOCKING: Final = {"postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
 def on_server(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]:
@@ -52,7 +64,7 @@ def on_server(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]
     async def here(_: Path) -> AsyncIterator[Place]:
         there = room(name)
         there.empty()
-        place = Place(lambda clock: SqlStore(Database(there.url), clock, owns_database=True, auto_migrate=True))
+        place = Place(there.url, _BLOCKING[name])
         try:
             yield place
         finally:

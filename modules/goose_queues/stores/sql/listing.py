@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, String, bindparam, select
 
 from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
@@ -38,6 +38,7 @@ from goose_queues.stores.sql.tables import (
 )
 
 _NEVER: Final = -math.inf
+_NO_TIME: Final = {"sqlite": _NEVER, "postgresql": 2**62, "mysql": -(2**62)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
         InvalidFilter: The cursor is not one of a listing with this filter.
     """
     sections = _sections(wanted) if _can_match(wanted) else ()
-    name, after = _read_cursor(cursor, wanted, sections)
+    name, after = _read_cursor(layout, cursor, wanted, sections)
     found: list[JobRecord] = []
     for place, section in enumerate(sections):
         if name is not None and section.name != name:
@@ -84,7 +85,7 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
         found += [job_record(row) for row in rows]
         if len(found) >= limit:
             more = len(rows) and (place + 1 < len(sections) or _is_more(connection, layout, section, wanted, rows[-1]))
-            return Page(tuple(found), _cursor(wanted, section, rows[-1]) if more else None)
+            return Page(tuple(found), _cursor(layout, wanted, section, rows[-1]) if more else None)
     return Page(tuple(found), None)
 
 
@@ -158,13 +159,15 @@ def _queues(connection: Connection, layout: Layout, section: Section, wanted: Jo
 
 
 def _is_more(connection: Connection, layout: Layout, section: Section, wanted: JobFilter, last: Sequence[Any]) -> bool:
-    return bool(_rows(connection, layout, section, wanted, 1, _key(section, last)))
+    return bool(_rows(connection, layout, section, wanted, 1, _key(layout, section, last)))
 
 
-def _key(section: Section, row: Sequence[Any]) -> list[Any]:
+def _key(layout: Layout, section: Section, row: Sequence[Any]) -> list[Any]:
     values: dict[str, Any] = dict(zip(RECORD, row, strict=True))
-    # A time that a hand has taken away sorts before all others; nothing can be compared with NULL.
-    return [_NEVER if (value := values[column.lstrip("-")]) is None else value for column in section.key]
+    # A time that a hand has taken away sorts before all others, on PostgreSQL behind; nothing can be compared with NULL.
+    return [
+        _NO_TIME[layout.family] if (value := values[column.lstrip("-")]) is None else value for column in section.key
+    ]
 
 
 def _sort(section: Section, rows: list[tuple[Any, ...]]) -> None:
@@ -187,13 +190,13 @@ def _rank(value: Any) -> tuple[int, Any]:
             return 2, value
 
 
-def _cursor(wanted: JobFilter, section: Section, row: Sequence[Any]) -> str:
-    text = cursor_text([_print(wanted), section.name, *_key(section, row)])
+def _cursor(layout: Layout, wanted: JobFilter, section: Section, row: Sequence[Any]) -> str:
+    text = cursor_text([_print(wanted), section.name, *_key(layout, section, row)])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _read_cursor(
-    cursor: str | None, wanted: JobFilter, sections: Sequence[Section]
+    layout: Layout, cursor: str | None, wanted: JobFilter, sections: Sequence[Section]
 ) -> tuple[str | None, list[Any] | None]:
     if cursor is None:
         return None, None
@@ -203,9 +206,19 @@ def _read_cursor(
         section = next(section for section in sections if section.name == name)
     except (ValueError, StopIteration):
         section, print_of_filter, key = None, None, []
-    if section is None or print_of_filter != _print(wanted) or len(key) != len(section.key):
+    if section is None or print_of_filter != _print(wanted) or not _fits(layout, section, key):
         raise InvalidFilter("cursor", cursor, "use the cursor of an earlier page with the same filter")
     return section.name, key
+
+
+def _fits(layout: Layout, section: Section, key: Sequence[object]) -> bool:
+    """Whether the key can be compared with the section's columns; servers keep to their types."""
+    if len(key) != len(section.key):
+        return False
+    if layout.family == "sqlite":
+        return True
+    *numbers, job_id = key
+    return isinstance(job_id, str) and _can_be_stored(job_id) and all(isinstance(number, int) for number in numbers)
 
 
 def _print(wanted: JobFilter) -> int:
@@ -229,13 +242,14 @@ def _select(layout: Layout, section: Section, given: tuple[str, ...], depth: int
         conditions.append(jobs.c[section.within] == bindparam(f"of_{section.within}"))
     conditions += [jobs.c[column] == bindparam(f"of_{column}") for column in given]
     for place, column in enumerate(section.key[:depth]):
-        name, value = column.lstrip("-"), f"after_{place}"
+        name = column.lstrip("-")
+        after = bindparam(f"after_{place}", type_=String if name == "id" else BigInteger)
         if place < depth - 1:
-            conditions.append(jobs.c[name] == bindparam(value))
+            conditions.append(jobs.c[name] == after)
         elif column.startswith("-"):
-            conditions.append(jobs.c[name] < bindparam(value))
+            conditions.append(jobs.c[name] < after)
         else:
-            conditions.append(jobs.c[name] > bindparam(value))
+            conditions.append(jobs.c[name] > after)
     order = [jobs.c[column.lstrip("-")] for column in section.key]
     falling = [by.desc() if column.startswith("-") else by for column, by in zip(section.key, order, strict=True)]
     columns = (jobs.c[name] for name in RECORD)

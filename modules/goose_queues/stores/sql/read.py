@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, literal_column, select
 
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
 from goose_queues.stores.sql import counts
@@ -215,7 +215,7 @@ def _front(layout: Layout) -> Statement:
         .where(
             jobs.c.state == word(READY),
             jobs.c.queue == bindparam("of_queue"),
-            jobs.c.priority < bindparam("below"),
+            jobs.c.priority < bindparam("below", type_=BigInteger),
         )
         .order_by(jobs.c.priority.desc(), jobs.c.due_at)
         .limit(_ONE)

@@ -1,0 +1,191 @@
+"""SQLAlchemy's async engine for a server: how its connections are made, checked when taken, and left when given back.
+
+Made by ``on_server``: one for the event loop of the application, one for the thread of the heartbeat, one for each change
+of the layout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.engine import Dialect as SqlDialect
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+
+from goose_sql.faults import is_lost
+from goose_sql.sockets import fileno_of, has_news, keep_alive
+from goose_sql.urls import Address
+from goose_sql.watching import Watch
+
+CONNECT_TIMEOUT: Final = 10
+"""Seconds for everything until a new connection can be used."""
+_RECYCLE: Final = 1800
+"""Seconds after which a pooled connection is made anew, before firewalls and servers forget it."""
+_IDLE: Final = 60.0
+"""Seconds at rest after which a connection's silence proves nothing: the server is asked."""
+
+_SINCE: Final = "goose_sql.since"
+_STRICT: Final = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
+
+_autocommit: ContextVar[bool] = ContextVar("goose_sql_autocommit", default=False)
+
+
+class ServerEngine:
+    """An engine and the watch over its server, for one event loop.
+
+    Args:
+        address: Where the server is.
+        pool_size: Connections, at most; none is made before it is needed.
+        echo: Log every statement.
+    """
+
+    def __init__(self, address: Address, *, pool_size: int, echo: bool = False) -> None:
+        self.address: Final = address
+        self.engine: Final[AsyncEngine] = create_async_engine(
+            address.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            # What is in use now is likely to be of use next; the others grow old together and are few under little load.
+            pool_use_lifo=True,
+            pool_recycle=_RECYCLE,
+            # Their work is done by _given_back and _taken below, mostly without asking the server.
+            pool_reset_on_return=None,
+            pool_pre_ping=False,
+            skip_autocommit_rollback=True,
+            # REPEATABLE READ, the default of MySQL, locks the gaps between rows, so that claims and inserts deadlock.
+            # PostgreSQL begins its transactions so whatever its own default is, with no statement for it.
+            isolation_level="READ COMMITTED",
+            echo=echo,
+            connect_args=_arguments(address),
+        )
+        self.can_autocommit = False
+        """Whether single statements may be left to the server's autocommit; ``on_server`` finds out."""
+        self.watch: Final = Watch(self._ask)
+        self._dialect: Final[SqlDialect] = self.engine.dialect
+        engine = self.engine.sync_engine
+        event.listen(engine, "do_connect", self._connecting)
+        event.listen(engine, "handle_error", _judge)
+        event.listen(engine, "checkout", self._taken)
+        event.listen(engine, "reset", self._given_back)
+        event.listen(engine, "checkin", self._at_rest)
+        event.listen(engine, "invalidate", self._gone)
+        event.listen(engine, "detach", self._gone)
+
+    async def close(self) -> None:
+        """Close every connection at rest."""
+        await self.watch.stop()
+        await self.engine.dispose()
+
+    async def _ask(self) -> None:
+        _, arguments = self._dialect.create_connect_args(self.address.url)
+        connection = await _driver_connect(self.address)(**{**arguments, **_arguments(self.address, ours=False)})
+        closed = connection.close()
+        if closed is not None:
+            await closed
+
+    def _connecting(self, _: SqlDialect, __: ConnectionPoolEntry, ___: Any, arguments: dict[str, Any]) -> None:
+        arguments["async_creator_fn"] = self._connect
+
+    async def _connect(self, *args: Any, **arguments: Any) -> Any:
+        if self.watch.silent_for is not None:
+            raise TimeoutError(f"it has not answered for {self.watch.silent_for:.0f} s")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                driver = await _driver_connect(self.address)(*args, **arguments)
+        except TimeoutError:
+            raise TimeoutError(f"it did not answer within {CONNECT_TIMEOUT} s") from None
+        fileno = fileno_of(driver)
+        if fileno is not None and fileno >= 0:
+            keep_alive(fileno)
+        return driver
+
+    def _taken(self, connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        driver = self._dialect.get_driver_connection(connection)
+        self.watch.begin(driver)
+        try:
+            if not self._is_usable(connection, driver, record):
+                raise DisconnectionError("it was closed while it was at rest")  # noqa: TRY301 - as much an end as others
+            if bool(self._dialect.detect_autocommit_setting(connection)) != _autocommit.get():
+                _set_autocommit(connection, _autocommit.get())
+        except BaseException:
+            self.watch.end(driver)
+            raise
+
+    def _is_usable(self, connection: Any, driver: Any, record: ConnectionPoolEntry) -> bool:
+        since = record.info.get(_SINCE)
+        if since is None:
+            return True
+        fileno = fileno_of(driver)
+        if fileno is not None and (fileno < 0 or has_news(fileno)):
+            return False
+        if fileno is None or time.monotonic() - since > _IDLE:
+            return bool(self._dialect._do_ping_w_event(connection))  # noqa: SLF001 - what pool_pre_ping does
+        return True
+
+    def _given_back(self, connection: Any, _: ConnectionPoolEntry, state: PoolResetState) -> None:
+        """Roll back what is open; MySQL's drivers would send a ROLLBACK in any case."""
+        if not state.asyncio_safe or state.terminate_only or state.transaction_was_reset:
+            return
+        is_open = getattr(self._dialect.get_driver_connection(connection), "get_transaction_status", None)
+        if is_open is None or is_open():
+            self._dialect.do_rollback(connection)
+
+    def _at_rest(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        if connection is not None:
+            self.watch.end(self._dialect.get_driver_connection(connection))
+            record.info[_SINCE] = time.monotonic()
+
+    def _gone(self, connection: Any, *_: Any) -> None:
+        if connection is not None:
+            self.watch.end(self._dialect.get_driver_connection(connection))
+
+
+@contextmanager
+def autocommit() -> Iterator[None]:
+    """Have connections that are taken inside commit each statement by themselves."""
+    token = _autocommit.set(True)
+    try:
+        yield
+    finally:
+        _autocommit.reset(token)
+
+
+def _judge(context: ExceptionContext) -> None:
+    """Have connections thrown away that are lost, also where SQLAlchemy does not know the driver's way to say so."""
+    if is_lost(context.original_exception):
+        context.is_disconnect = True
+
+
+def _set_autocommit(connection: Any, value: bool) -> None:
+    # asyncmy and aiomysql have a method here, which asks the server; psycopg and asyncpg an attribute, which does not.
+    if callable(getattr(type(connection), "autocommit", None)):
+        connection.autocommit(value)
+    else:
+        connection.autocommit = value
+
+
+def _driver_connect(address: Address) -> Any:
+    name = address.url.get_driver_name()
+    module = importlib.import_module("psycopg" if name.startswith("psycopg") else name)
+    return module.AsyncConnection.connect if name.startswith("psycopg") else module.connect
+
+
+def _arguments(address: Address, *, ours: bool = True) -> dict[str, Any]:
+    """What the driver is told beyond the URL: nothing that a pooler in transaction mode would mix up."""
+    driver = address.url.get_driver_name()
+    if driver.startswith("psycopg"):
+        return {"connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None}
+    if driver == "asyncpg":
+        unnamed = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if ours else {}
+        return {"statement_cache_size": 0, **unnamed}
+    # SQLAlchemy asks for FOUND_ROWS: rowcount is of the rows that were found, whether or not they were changed by it.
+    return {"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT, "init_command": _STRICT}
