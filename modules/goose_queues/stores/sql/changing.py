@@ -53,7 +53,7 @@ class Changing:
             )
             self._first = layout.prepare(change.returning(*(table.c[name] for name in tell)))
 
-    def rows(self, connection: Connection, values: Values) -> list[Sequence[Any]]:
+    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Change them; return what was asked for of each."""
         found = self._first.rows(connection, values)
         if self._by_key is None:

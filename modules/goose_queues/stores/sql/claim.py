@@ -22,10 +22,12 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
 from goose_queues.stores.sql import counts
@@ -59,18 +61,31 @@ def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: C
 
 
 def claim_on_postgresql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
-    """One statement looks and takes, unless something has come due meanwhile or the fleet has a limit."""
-    if request.fleet_limit is not None or not request.names:
-        return _claim(connection, layout, now, request, _take_returning)
+    """What somebody else is about to take is passed over."""
+    return _claim(connection, layout, now, request, _take_returning)
+
+
+def can_claim_at_once(layout: Layout, request: Claim) -> bool:
+    """Whether one statement can do, unless something has come due meanwhile."""
+    return (
+        layout.family == "postgresql" and request.fleet_limit is None and request.slots is None and bool(request.names)
+    )
+
+
+def claim_at_once(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed | None:
+    """On PostgreSQL: look and take in one statement, which holds no lock until somebody far away goes on.
+
+    None where something has come due meanwhile, which has to be made ready first; then nothing was taken.
+    """
     token, values = _lease(now, request, request.limit)
     found = _taking_at_once(layout).rows(connection, {**values, "names": sorted(request.names)})
     paused, next_due = found[0][:2]
     if paused:
         return Claimed((), None)
     if next_due is not None and next_due <= now:
-        return _claim(connection, layout, now, request, _take_returning)
-    rows = [row[2:] for row in found if row[2] is not None]
-    return Claimed(_taken(connection, layout, request, token, rows), _until(next_due, now))
+        return None
+    rows = sorted((row[2:] for row in found if row[2] is not None), key=_order)
+    return Claimed(tuple(claimed_job(row, token) for row in rows), _until(next_due, now))
 
 
 def claim_on_mysql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
@@ -157,7 +172,7 @@ def _lease(now: int, request: Claim, most: int) -> tuple[str, dict[str, object]]
 
 
 def _taken(
-    connection: Connection, layout: Layout, request: Claim, token: str, rows: list[Sequence[Any]]
+    connection: Connection, layout: Layout, request: Claim, token: str, rows: list[tuple[Any, ...]]
 ) -> tuple[ClaimedJob, ...]:
     # RETURNING keeps no order.
     rows.sort(key=_order)
@@ -204,7 +219,7 @@ def _is_late(late: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _is_chosen(layout: Layout, chosen: Select[Any], alias: FromClause) -> ColumnElement[bool]:
+def _is_chosen(layout: Layout, chosen: Select[Any], alias: NamedFromClause) -> ColumnElement[bool]:
     """Whether a row of the jobs table is one of those, by the database's own key of a row, which is the shortest way."""
     family, table = layout.family, layout.tables.jobs.name
     keys = chosen.with_only_columns(rowid(alias.name, family))
@@ -226,7 +241,7 @@ def _live(layout: Layout) -> Statement:
     )
 
 
-def _first(layout: Layout, names: int | None) -> tuple[FromClause, Select[Any]]:
+def _first(layout: Layout, names: int | None) -> tuple[NamedFromClause, Select[Any]]:
     """What is next in a queue, of those names: so many parameters, or None: one that holds them all."""
     first = layout.tables.jobs.alias("first")
     if names is None:
@@ -275,9 +290,25 @@ def _taking_at_once(layout: Layout) -> Statement:
     is_paused = exists().where(paused.c.queue == bindparam("of_queue"))
     # What has come due meanwhile may go before what is ready: it has to be made ready first.
     free = chosen.where(~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(late))))
+    key: ColumnElement[Any] = rowid("first", layout.family).label("key")
+    locked = (
+        free.with_only_columns(key, first.c.priority, first.c.due_at, first.c.id, first.c.deaths)
+        .with_for_update(of=first, skip_locked=True)
+        .subquery("locked")
+    )
+    order = (locked.c.priority.desc(), locked.c.due_at, locked.c.id)
+    # Of jobs that may kill their worker the first is taken alone, and what comes before the first without it.
+    ranked = select(
+        locked.c.key,
+        func.row_number().over(order_by=order).label("place"),
+        func.count().filter(locked.c.deaths >= LONELY).over(order_by=order).label("suspects"),
+    ).subquery("ranked")
+    kept = select(ranked.c.key).where(
+        or_(ranked.c.place == literal_column("1"), ranked.c.suspects == literal_column("0"))
+    )
     taken = (
         update(jobs)
-        .where(_is_chosen(layout, free, first))
+        .where(rowid(jobs.name, layout.family) == any_(func.array(kept.scalar_subquery())))
         .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
         .returning(*(jobs.c[name] for name in CLAIMED))
         .cte("taken")

@@ -89,7 +89,7 @@ class Many:
             return self.statement.run_many(connection, [{**row, **common} for row in rows] if common else rows)
         return self.statement.run(connection, self._arranged(rows, common))
 
-    def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[Sequence[Any]]:
+    def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[tuple[Any, ...]]:
         """Execute for every row; return what is selected or returned for all of them."""
         if not rows:
             return []
@@ -116,5 +116,6 @@ def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
                 f"{name} {_MYSQL[kind]} PATH '$[{place}]'" for place, (name, kind) in enumerate(kinds.items())
             )
             names = ", ".join(kinds)
-            rows = text(f"SELECT {names} FROM JSON_TABLE(:{_ROWS}, '$[*]' COLUMNS ({paths})) AS given_json")
+            # The names are those of this package's own statements.
+            rows = text(f"SELECT {names} FROM JSON_TABLE(:{_ROWS}, '$[*]' COLUMNS ({paths})) AS given_json")  # noqa: S608
             return rows.columns(**{name: _TYPES[kind] for name, kind in kinds.items()}).subquery("given")

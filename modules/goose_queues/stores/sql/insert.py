@@ -75,6 +75,13 @@ def insert(
     return queues | _insert_batches(connection, layout, now, batches) if batches else queues
 
 
+def is_one_statement(jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> bool:
+    """Whether ``insert`` executes one statement and no more."""
+    if batches or any(job.position or job.delay is not None or job.due_at is not None for job in jobs):
+        return False
+    return len(jobs) <= CHUNK and sum(len(job.payload) for job in jobs) <= BYTES
+
+
 def _chunks(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """As many of them as one statement takes."""
     start, size = 0, 0

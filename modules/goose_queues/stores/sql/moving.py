@@ -40,7 +40,7 @@ class Moving:
             self._count = layout.prepare(counted)
             self._change = layout.prepare(change)
 
-    def rows(self, connection: Connection, values: Values) -> list[Sequence[Any]]:
+    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Move them; return the columns and the number of each group."""
         found = self._count.rows(connection, values)
         if found and self._change is not None:

@@ -52,9 +52,9 @@ class Statement:
         """Execute once; return how many rows of the table were touched."""
         return int(self._cursor(connection, self._arrange(values)).rowcount)
 
-    def rows(self, connection: Connection, values: Values) -> list[Sequence[Any]]:
+    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Execute once; return what it selects or returns."""
-        rows: list[Sequence[Any]] = self._cursor(connection, self._arrange(values)).fetchall()
+        rows: list[tuple[Any, ...]] = self._cursor(connection, self._arrange(values)).fetchall()
         return rows
 
     def run_many(self, connection: Connection, rows: Sequence[Values]) -> int:

@@ -39,9 +39,10 @@ from goose_queues.record import (
 )
 from goose_queues.redact import one_line
 from goose_queues.stores.sql import counts, migrate, pause, steer
+from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
 from goose_queues.stores.sql.gathering import Gathering
-from goose_queues.stores.sql.insert import insert
+from goose_queues.stores.sql.insert import insert, is_one_statement
 from goose_queues.stores.sql.lease import extend, rescue
 from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.outgoing import Outgoing
@@ -56,7 +57,7 @@ from goose_queues.stores.sql.unreadable import read, write
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
-from goose_sql.errors import DatabaseClosed, DatabaseUnavailable
+from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
 from goose_sql.urls import masked
 
 log = logging.getLogger("goose_queues.store")
@@ -197,6 +198,11 @@ class SqlStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
         with self._faults():
+            if can_claim_at_once(self._layout, claim):
+                at_once = partial(claim_at_once, layout=self._layout, request=claim)
+                claimed = await write(self._database, lambda it: at_once(it, now=self._now()), single=True)
+                if claimed is not None:
+                    return claimed
             return await write(self._database, lambda it: take(it, self._layout, self._now(), claim))
 
     def extend(
@@ -230,6 +236,7 @@ class SqlStore:
         """Give jobs of dead workers back."""
         with self._faults():
             rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
+            await self._fold_counts()
         self._wakeup.tell(rescued.queues)
         return rescued
 
@@ -270,7 +277,7 @@ class SqlStore:
     async def cancel_requests(self) -> Sequence[CancelRequest]:
         """What was asked of the workers."""
         with self._faults():
-            return await read(self._database, lambda it: steer.cancel_requests(it, self._layout))
+            return await read(self._database, lambda it: steer.cancel_requests(it, self._layout), single=True)
 
     async def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job back."""
@@ -294,7 +301,7 @@ class SqlStore:
     async def get(self, job_id: str) -> JobRecord | None:
         """One job, whole."""
         with self._faults():
-            return await read(self._database, lambda it: get(it, self._layout, job_id))
+            return await read(self._database, lambda it: get(it, self._layout, job_id), single=True)
 
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts of every queue."""
@@ -317,15 +324,13 @@ class SqlStore:
         A connection that breaks leaves the commit in doubt. The ids are new: where they are there at a second try, the
         first has come through.
         """
-        operation = partial(self._insert, jobs, batches)
+        operation, single = partial(self._insert, jobs, batches), is_one_statement(jobs, batches)
         with self._faults():
             try:
-                queues = await write(self._database, operation)
-            except DatabaseUnavailable:
-                if self._layout.family == "sqlite":
-                    raise
+                queues = await write(self._database, operation, single=single)
+            except CommitInDoubt:
                 try:
-                    queues = await write(self._database, operation)
+                    queues = await write(self._database, operation, single=single)
                 except JobExists:
                     queues = frozenset(job.queue for job in jobs)
         self._wakeup.tell(queues)
@@ -356,6 +361,11 @@ class SqlStore:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
             raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+
+    async def _fold_counts(self) -> None:
+        if self._layout.family != "sqlite":
+            while await write(self._database, lambda it: counts.fold(it, self._layout)):
+                continue
 
     async def _correct_counts(self) -> None:
         drift = await read(self._database, lambda it: counts.drift(it, self._layout))

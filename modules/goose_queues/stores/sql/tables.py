@@ -65,7 +65,7 @@ BUSY: Final = {
     "autovacuum_vacuum_cost_delay": 1,
 }
 """PostgreSQL's settings of the jobs table: each job leaves three dead versions of its row behind within moments."""
-OPTIONS: Final = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+OPTIONS: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,31}\Z")
 
@@ -303,7 +303,7 @@ class _Maker:
             Column("oldest", Integer, nullable=False),
         )
 
-    def _table(self, word: str, *columns: Column[Any], **options: Any) -> Table:
+    def _table(self, word: str, *columns: Any, **options: Any) -> Table:
         return Table(f"{self.prefix}{word}", self.metadata, *columns, schema=self.schema, **OPTIONS, **options)
 
     def _index(self, table: str, word: str, *columns: ColumnElement[Any]) -> None:

@@ -22,20 +22,20 @@ Operation: TypeAlias = Callable[[Connection], T]
 _SENTENCE: Final = "Could not decode to UTF-8"
 
 
-async def read(database: Database, operation: Operation[T]) -> T:
+async def read(database: Database, operation: Operation[T], *, single: bool = False) -> T:
     """``Database.read``, whatever there is to be read."""
     try:
-        return await database.read(operation)
+        return await database.read(operation, single=single)
     except sqlite3.OperationalError as error:
         if not str(error).startswith(_SENTENCE):
             raise
     return await database.read(partial(_leniently, operation))
 
 
-async def write(database: Database, operation: Operation[T]) -> T:
+async def write(database: Database, operation: Operation[T], *, single: bool = False) -> T:
     """``Database.write``, whatever there is to be read."""
     try:
-        return await database.write(operation)
+        return await database.write(operation, single=single)
     except sqlite3.OperationalError as error:
         if not str(error).startswith(_SENTENCE):
             raise
