@@ -50,9 +50,9 @@ class Elsewhere:
 
 
 @asynccontextmanager
-async def elsewhere(url: str, slots: int) -> AsyncIterator[Elsewhere]:
+async def elsewhere(url: str, slots: int, module: str = f"{__package__}.elsewhere_goose") -> AsyncIterator[Elsewhere]:
     """Run workers on the database in another process; they end, finishing what they do, when the block does."""
-    command = (sys.executable, "-m", f"{__package__}.elsewhere_goose", url, str(slots))
+    command = (sys.executable, "-m", module, url, str(slots))
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     other = Elsewhere(process)
     listening = asyncio.create_task(other.listen())

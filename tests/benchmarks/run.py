@@ -42,6 +42,7 @@ from . import (
     latency,
     memory,
     steering,
+    wake_ups,
     web,
 )
 from .contest import OURS, Benchmark, Figures, Floor, Lineup, Metric, package_of
@@ -53,6 +54,7 @@ MODULES = (
     dispatch_alone,
     dispatch_together,
     dispatch_many,
+    wake_ups,
     latency,
     due,
     batches,
