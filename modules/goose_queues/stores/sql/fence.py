@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, null, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, null, select
 
 from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -24,9 +24,11 @@ HOLDER: Final[dict[str, Kind]] = {"of_id": "key", "of_token": "key"}
 def held(layout: Layout, given: Given | None = None) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a holder may change a job; parameters ``of_id`` and ``of_token``."""
     jobs = layout.tables.jobs
+    # PostgreSQL: a state spelt as the partial index spells it would have it walk all that runs, instead of finding by ids.
+    state = func.coalesce(jobs.c.state, literal_column("''")) if layout.family == "postgresql" else jobs.c.state
     return (
         jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
-        jobs.c.state == word(PROCESSING),
+        state == word(PROCESSING),
         jobs.c.token == (bindparam("of_token") if given is None else given["of_token"]),
     )
 

@@ -110,7 +110,7 @@ def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
         case "postgresql":
             arrays = [cast(bindparam(name), ARRAY(_TYPES[kind])) for name, kind in kinds.items()]
             columns = [Column(name, _TYPES[kind]) for name, kind in kinds.items()]
-            return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+            return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
         case "mysql":
             paths = ", ".join(
                 f"{name} {_MYSQL[kind]} PATH '$[{place}]'" for place, (name, kind) in enumerate(kinds.items())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, case, func, literal_column, select, update
+from sqlalchemy import Connection, Update, case, func, insert, literal_column, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from goose_queues.record import (
     Cancelled,
@@ -29,7 +30,7 @@ from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.rows import error_text, plain
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, NOT_DOOMED, READY, SCHEDULED
+from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, NOT_DOOMED, READY, SCHEDULED, Family
 
 _Row: TypeAlias = dict[str, Any]
 
@@ -57,22 +58,11 @@ def settle(connection: Connection, layout: Layout, now: int, settlements: Sequen
     finished = _Pack(_finishing(layout), [])
     again = _Pack(_returning(layout), [])
     rows = [_row(settlement.claimed, settlement.outcome, now) for settlement in settlements]
-    locked: dict[tuple[str, str], str | None] | None = None
     if layout.family != "sqlite":
-        locked = lock_holders(connection, layout, rows)
-        once = {_holder(row): row for row in reversed(rows)}
-        rows = [row for holder, row in once.items() if holder in locked]
-    for row in rows:
-        if "due" not in row:
-            finished.rows.append(row)
-            continue
-        reason = _unwanted(connection, layout, row) if locked is None else locked[_holder(row)]
-        if reason is None:
-            again.rows.append(row)
-        else:
-            failed, error = row["failed"], row["new_error"]
-            finished.rows.append(_finish(row["claimed"], CANCELLED, now, failed=failed, error=error, note=reason))
-    write = _write if locked is None else _write_locked
+        rows = list({_holder(row): row for row in reversed(rows)}.values())
+    for row in _judged(connection, layout, now, rows):
+        (again if "due" in row else finished).rows.append(row)
+    write = _WRITES[layout.family]
     ended_rows = write(connection, layout, finished)
     back = write(connection, layout, again)
     done = [*ended_rows, *back]
@@ -83,6 +73,51 @@ def settle(connection: Connection, layout: Layout, now: int, settlements: Sequen
         lost=frozenset(settlement.claimed.id for settlement in settlements) - written,
         queues=frozenset(row["queue"] for row in back) | followed,
     )
+
+
+def can_settle_at_once(layout: Layout, settlements: Sequence[Settlement]) -> bool:
+    """Whether one statement can do: all are over, and nothing follows from their ends."""
+    return layout.family == "postgresql" and all(
+        isinstance(it.outcome, Completed | Failed | Cancelled)
+        and it.claimed.chain_id is None
+        and it.claimed.batch_id is None
+        for it in settlements
+    )
+
+
+def settle_at_once(connection: Connection, layout: Layout, now: int, settlements: Sequence[Settlement]) -> Settled:
+    """On PostgreSQL: the same in one statement, which counts as well."""
+    rows = sorted((_row(it.claimed, it.outcome, now) for it in settlements), key=_holder)
+    written = {job_id for job_id, _ in _finishing_at_once(layout).rows(connection, rows)}
+    return Settled(frozenset(it.claimed.id for it in settlements) - written, frozenset())
+
+
+def _judged(connection: Connection, layout: Layout, now: int, rows: Sequence[_Row]) -> Iterator[_Row]:
+    """The rows, but what is not to come back because somebody has asked for its end is cancelled instead.
+
+    On MySQL they are locked, and those that are no longer held are left out; on PostgreSQL those that come back.
+    """
+    locked: dict[tuple[str, str], str | None] = {}
+    if layout.family != "sqlite":
+        locking = [row for row in rows if "due" in row or layout.family == "mysql"]
+        locked = lock_holders(connection, layout, locking) if locking else {}
+    for row in rows:
+        if layout.family == "mysql" and _holder(row) not in locked:
+            continue
+        if "due" not in row:
+            yield row
+            continue
+        if layout.family == "sqlite":
+            reason = _unwanted(connection, layout, row)
+        elif _holder(row) in locked:
+            reason = locked[_holder(row)]
+        else:
+            continue
+        if reason is None:
+            yield row
+        else:
+            failed, error = row["failed"], row["new_error"]
+            yield _finish(row["claimed"], CANCELLED, now, failed=failed, error=error, note=reason)
 
 
 def _unwanted(connection: Connection, layout: Layout, row: _Row) -> str | None:
@@ -104,7 +139,7 @@ def _ends(rows: Sequence[_Row]) -> list[Ended]:
     return found
 
 
-def _write(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
+def _write_counting(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
     """Update the rows; return those that were still held.
 
     Nearly always all of them are, which one number tells. Where not, the savepoint undoes them, and they are looked at
@@ -122,14 +157,28 @@ def _write(connection: Connection, layout: Layout, pack: _Pack) -> list[_Row]:
     return rows
 
 
-def _holder(row: _Row) -> tuple[str, str]:
-    return row["of_id"], row["of_token"]
+def _write_returning(connection: Connection, _: Layout, pack: _Pack) -> list[_Row]:
+    """The same where the database tells which rows it has updated; in the order of their ids, as everybody does."""
+    rows = sorted(pack.rows, key=_holder)
+    held_by = set(map(tuple, pack.statement.rows(connection, rows)))
+    return [row for row in rows if _holder(row) in held_by]
 
 
 def _write_locked(connection: Connection, _: Layout, pack: _Pack) -> list[_Row]:
     """The same where every row is locked, and so is held."""
     pack.statement.run(connection, pack.rows)
     return pack.rows
+
+
+_WRITES: Final[dict[Family, Callable[[Connection, Layout, _Pack], list[_Row]]]] = {
+    "sqlite": _write_counting,
+    "postgresql": _write_returning,
+    "mysql": _write_locked,
+}
+
+
+def _holder(row: _Row) -> tuple[str, str]:
+    return row["of_id"], row["of_token"]
 
 
 def _rests(row: _Row) -> bool:
@@ -228,25 +277,40 @@ _RETURNING: Final[dict[str, Kind]] = {
 }
 
 
+def _finish_of(layout: Layout, given: Given) -> Update:
+    jobs = layout.tables.jobs
+    return (
+        update(jobs)
+        .where(*held(layout, given))
+        .values(
+            state=given["new_state"],
+            finished_at=given["now"],
+            # The failure of a doomed job was counted when it was doomed: as a death.
+            failures=jobs.c.failures + given["failed"] * NOT_DOOMED,
+            error=func.coalesce(given["new_error"], jobs.c.error),
+            result=given["new_result"],
+            note=given["new_note"],
+            **NO_LEASE,
+        )
+    )
+
+
 @lru_cache(maxsize=16)
 def _finishing(layout: Layout) -> Many:
-    jobs = layout.tables.jobs
+    return Many(layout, _FINISHING, lambda given: _telling(layout, given, _finish_of(layout, given)))
+
+
+@lru_cache(maxsize=16)
+def _finishing_at_once(layout: Layout) -> Many:
+    jobs, counts = layout.tables.jobs, layout.tables.counts
 
     def build(given: Given) -> Any:
-        return (
-            update(jobs)
-            .where(*held(layout, given))
-            .values(
-                state=given["new_state"],
-                finished_at=given["now"],
-                # The failure of a doomed job was counted when it was doomed: as a death.
-                failures=jobs.c.failures + given["failed"] * NOT_DOOMED,
-                error=func.coalesce(given["new_error"], jobs.c.error),
-                result=given["new_result"],
-                note=given["new_note"],
-                **NO_LEASE,
-            )
-        )
+        change = _finish_of(layout, given)
+        done = change.returning(jobs.c.id, given["of_token"].label("token"), jobs.c.queue, jobs.c.state).cte("done")
+        number = func.count(literal_column("*"))
+        come = select(done.c.queue, done.c.state, number).group_by(done.c.queue, done.c.state)
+        counted = insert(counts).from_select(["queue", "state", "jobs"], come).cte("counted")
+        return select(done.c.id, done.c.token).add_cte(counted)
 
     return Many(layout, _FINISHING, build)
 
@@ -256,7 +320,9 @@ def _returning(layout: Layout) -> Many:
     jobs = layout.tables.jobs
 
     def build(given: Given) -> Any:
-        return (
+        return _telling(
+            layout,
+            given,
             update(jobs)
             .where(*held(layout, given))
             .values(
@@ -268,10 +334,17 @@ def _returning(layout: Layout) -> Many:
                 error=func.coalesce(given["new_error"], jobs.c.error),
                 note=func.coalesce(given["new_note"], jobs.c.note),
                 **NO_LEASE,
-            )
+            ),
         )
 
     return Many(layout, _RETURNING, build)
+
+
+def _telling(layout: Layout, given: Given, change: Update) -> Update | ReturningUpdate[Any]:
+    """On PostgreSQL: the change returns whose it was."""
+    if layout.family != "postgresql":
+        return change
+    return change.returning(layout.tables.jobs.c.id, given["of_token"])
 
 
 @lru_cache(maxsize=16)

@@ -50,7 +50,7 @@ from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batche
 from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.servertime import ServerTime
-from goose_queues.stores.sql.settle import settle
+from goose_queues.stores.sql.settle import can_settle_at_once, settle, settle_at_once
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
@@ -227,8 +227,12 @@ class SqlStore:
         """Write outcomes in one transaction."""
         if not settlements:
             return frozenset()
+        single = can_settle_at_once(self._layout, settlements)
+        operation = settle_at_once if single else settle
         with self._faults():
-            settled = await write(self._database, lambda it: settle(it, self._layout, self._now(), settlements))
+            settled = await write(
+                self._database, lambda it: operation(it, self._layout, self._now(), settlements), single=single
+            )
         self._wakeup.tell(settled.queues)
         return settled.lost
 
