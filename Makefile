@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev ## the whole suite; PYTEST_ARGS="-k worker" narrows
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-dev ## the whole suite, and which lines and branches it does not reach
-	@$(PY) -m coverage run -m pytest $(PYTEST_ARGS) && $(PY) -m coverage report
+	@$(PY) -m coverage erase && $(PY) -m coverage run -m pytest $(PYTEST_ARGS) && $(PY) -m coverage combine -q && $(PY) -m coverage report
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, pyright and the import contracts
 	@PATH="$(abspath $(VENV))/bin:$$PATH" && ruff check && ruff format --check && mypy && (cd examples/orders && mypy --config-file ../../pyproject.toml main.py demo.py app tests) && pyright && lint-imports --no-logo
