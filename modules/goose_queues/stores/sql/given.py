@@ -48,10 +48,10 @@ _NOTHING: Final[Values] = {}
 class Given:
     """The parameters of many rows, as expressions of a statement: ``given["of_id"]``."""
 
-    def __init__(self, layout: Layout, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, layout: Layout, kinds: Mapping[str, Kind], *, is_alone: bool = False) -> None:
         self._kinds = kinds
         self._is_postgresql = layout.family == "postgresql"
-        self.rows: Final = _table(layout, kinds)
+        self.rows: Final = None if is_alone else _table(layout, kinds)
         """What the statement selects from or joins; None where it runs for each row by itself."""
 
     def __getitem__(self, name: str) -> ColumnElement[Any]:
@@ -69,11 +69,20 @@ class Many:
         layout: Whose dialect it is compiled for.
         kinds: The parameters of each row.
         build: Makes the statement, given their expressions.
+        also_alone: A single row has a statement of its own: to a server, a table of many columns costs more than one row.
     """
 
-    def __init__(self, layout: Layout, kinds: Mapping[str, Kind], build: Callable[[Given], ClauseElement]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        kinds: Mapping[str, Kind],
+        build: Callable[[Given], ClauseElement],
+        *,
+        also_alone: bool = False,
+    ) -> None:
         self._family = layout.family
         self._names = tuple(kinds)
+        self._alone = layout.prepare(build(Given(layout, kinds, is_alone=True))) if also_alone else None
         self.statement: Final = layout.prepare(build(Given(layout, kinds)))
 
     def run(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> int:
@@ -86,6 +95,8 @@ class Many:
         """
         if not rows:
             return 0
+        if self._alone is not None and len(rows) == 1:
+            return self._alone.run(connection, {**rows[0], **common} if common else rows[0])
         if self._family == "sqlite":
             return self.statement.run_many(connection, [{**row, **common} for row in rows] if common else rows)
         return self.statement.run(connection, self._arranged(rows, common))
