@@ -34,6 +34,8 @@ _RECYCLE: Final = 1800
 _IDLE: Final = 60.0
 """Seconds at rest after which a connection's silence proves nothing: the server is asked."""
 
+_IDLE_LIMIT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+
 _SINCE: Final = "goose_sql.since"
 _STRICT: Final = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
 
@@ -70,6 +72,8 @@ class ServerEngine:
         )
         self.can_autocommit = False
         """Whether single statements may be left to the server's autocommit; ``on_server`` finds out."""
+        self.idle_limit: Final = _IDLE_LIMIT if address.dialect == "postgresql" else None
+        """What a transaction of our own says first, so that its locks end soon where this process is gone or frozen."""
         self.watch: Final = Watch(self._ask)
         self._dialect: Final[SqlDialect] = self.engine.dialect
         engine = self.engine.sync_engine
