@@ -2,13 +2,14 @@
 
 SQLite runs a statement once for each row, which costs next to nothing there. A server gets all rows at once, as a table
 that the statement joins: the parameters are one array for each column, or one JSON text, so that the text of the
-statement is always the same.
+statement is always the same. An array goes as the text that PostgreSQL reads as one: psycopg takes five microseconds for
+each element of a list, this takes a tenth of that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -41,16 +42,20 @@ _MYSQL: Final[dict[Kind, str]] = {
     "real": "DOUBLE",
 }
 _ROWS: Final = "given_rows"
+KEYS: Final = 500
+"""Keys of one list, where a statement has no other parameters of its rows; MariaDB makes a subquery of 1,000."""
 _NOTHING: Final[Values] = {}
 
 
 class Given:
     """The parameters of many rows, as expressions of a statement: ``given["of_id"]``."""
 
-    def __init__(self, layout: Layout, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, layout: Layout, kinds: Mapping[str, Kind], *, is_alone: bool = False) -> None:
         self._kinds = kinds
         self._is_postgresql = layout.family == "postgresql"
-        self.rows: Final = _table(layout, kinds)
+        self.is_list: Final = layout.family == "mysql" and len(kinds) == 1 and not is_alone
+        """Whether it is a list of keys: quicker for MySQL than a table of one column."""
+        self.rows: Final = None if self.is_list or is_alone else _table(layout, kinds)
         """What the statement selects from or joins; None where it runs for each row by itself."""
 
     def __getitem__(self, name: str) -> ColumnElement[Any]:
@@ -60,6 +65,11 @@ class Given:
         # As the tables' own columns, or the two could not be compared.
         return column.collate("C") if self._is_postgresql and self._kinds[name] == "key" else column
 
+    def is_for(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Whether one of the rows has this column's value in its parameter."""
+        # MySQL's drivers write a list out in brackets.
+        return column.op("IN", is_comparison=True)(bindparam(_ROWS)) if self.is_list else column == self[name]
+
 
 class Many:
     """A statement that is run for many rows of parameters.
@@ -68,12 +78,23 @@ class Many:
         layout: Whose dialect it is compiled for.
         kinds: The parameters of each row.
         build: Makes the statement, given their expressions.
+        also_alone: A single row has a statement of its own: to a server, a table of many columns costs more than one row.
     """
 
-    def __init__(self, layout: Layout, kinds: Mapping[str, Kind], build: Callable[[Given], ClauseElement]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        kinds: Mapping[str, Kind],
+        build: Callable[[Given], ClauseElement],
+        *,
+        also_alone: bool = False,
+    ) -> None:
         self._family = layout.family
         self._names = tuple(kinds)
-        self.statement: Final = layout.prepare(build(Given(layout, kinds)))
+        given = Given(layout, kinds)
+        self._is_list = given.is_list
+        self._alone = layout.prepare(build(Given(layout, kinds, is_alone=True))) if also_alone else None
+        self.statement: Final = layout.prepare(build(given))
 
     def run(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> int:
         """Execute for every row; return how many rows of the table were touched in all.
@@ -85,9 +106,11 @@ class Many:
         """
         if not rows:
             return 0
+        if self._alone is not None and len(rows) == 1:
+            return self._alone.run(connection, {**rows[0], **common} if common else rows[0])
         if self._family == "sqlite":
             return self.statement.run_many(connection, [{**row, **common} for row in rows] if common else rows)
-        return self.statement.run(connection, self._arranged(rows, common))
+        return sum(self.statement.run(connection, values) for values in self._arranged(rows, common))
 
     def rows(self, connection: Connection, rows: Sequence[Values], common: Values = _NOTHING) -> list[tuple[Any, ...]]:
         """Execute for every row; return what is selected or returned for all of them."""
@@ -95,12 +118,19 @@ class Many:
             return []
         if self._family == "sqlite":
             return [found for row in rows for found in self.statement.rows(connection, {**row, **common})]
-        return self.statement.rows(connection, self._arranged(rows, common))
+        arranged = self._arranged(rows, common)
+        return [found for values in arranged for found in self.statement.rows(connection, values)]
 
-    def _arranged(self, rows: Sequence[Values], common: Values) -> Values:
+    def _arranged(self, rows: Sequence[Values], common: Values) -> Iterator[Values]:
+        """The parameters of each execution: of one, but for very many keys."""
         if self._family == "postgresql":
-            return {**common, **{name: [row[name] for row in rows] for name in self._names}}
-        return {**common, _ROWS: json.dumps([[row[name] for name in self._names] for row in rows])}
+            yield {**common, **{name: _array([row[name] for row in rows]) for name in self._names}}
+        elif self._is_list:
+            keys = tuple(row[self._names[0]] for row in rows)
+            for start in range(0, len(keys), KEYS):
+                yield {**common, _ROWS: keys[start : start + KEYS]}
+        else:
+            yield {**common, _ROWS: json.dumps([[row[name] for name in self._names] for row in rows])}
 
 
 def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
@@ -108,7 +138,7 @@ def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
         case "sqlite":
             return None
         case "postgresql":
-            arrays = [cast(bindparam(name), ARRAY(_TYPES[kind])) for name, kind in kinds.items()]
+            arrays = [cast(cast(bindparam(name), Text), ARRAY(_TYPES[kind])) for name, kind in kinds.items()]
             columns = [Column(name, _TYPES[kind]) for name, kind in kinds.items()]
             return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
         case "mysql":
@@ -119,3 +149,15 @@ def _table(layout: Layout, kinds: Mapping[str, Kind]) -> FromClause | None:
             # The names are those of this package's own statements.
             rows = text(f"SELECT {names} FROM JSON_TABLE(:{_ROWS}, '$[*]' COLUMNS ({paths})) AS given_json")  # noqa: S608
             return rows.columns(**{name: _TYPES[kind] for name, kind in kinds.items()}).subquery("given")
+
+
+def _array(values: Sequence[object]) -> str:
+    """As PostgreSQL reads it; numbers may stand in quotes like everything else."""
+    return "{" + ",".join(["NULL" if value is None else _element(value) for value in values]) + "}"
+
+
+def _element(value: object) -> str:
+    text = str(value)
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -27,14 +29,12 @@ _BUSY = {
 def upgrade() -> None:
     """Make the tables."""
     on_mysql, on_sqlite = steps.is_mysql(), steps.is_sqlite()
-    falling = [sa.Column("falling", sa.Integer(), sa.Computed("-priority", persisted=False))]
     steps.create_table(
         "jobs",
         sa.Column("id", key(36), nullable=False),
         sa.Column("queue", key(64), nullable=False),
         sa.Column("state", key(16), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        *(falling if on_mysql else ()),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("name", key(255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
@@ -62,13 +62,12 @@ def upgrade() -> None:
         sa.Column("error", LONG),
         sa.Column("result", LONG),
         sa.Column("payload", LONG, nullable=False),
+        *(_made() if on_mysql else ()),
         sa.PrimaryKeyConstraint("id"),
         postgresql_with=_BUSY,
     )
     if on_mysql:
-        steps.create_index("jobs", "line", None, "state", "queue", "falling", "due_at", "id")
-        steps.create_index("jobs", "scheduled", None, "state", "queue", "due_at")
-        steps.create_index("jobs", "finished", None, "state", "queue", "finished_at", "id")
+        steps.create_index("jobs", "line", None, "state", "queue", "line_rank", "line_at", "id")
     else:
         steps.create_index("jobs", "ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
         steps.create_index("jobs", "scheduled", "state = 'scheduled'", "queue", "due_at")
@@ -101,3 +100,17 @@ def downgrade() -> None:
         op.drop_table(f"{prefix}turns", schema=schema)
     for table in ("layout", "counts", "jobs"):
         op.drop_table(f"{prefix}{table}", schema=schema)
+
+
+def _made() -> list[sa.Column[Any]]:
+    rank = "CASE WHEN state = 'ready' THEN -priority ELSE 0 END"
+    time = (
+        "CASE WHEN finished_at IS NOT NULL THEN -finished_at "
+        "WHEN state IN ('ready', 'scheduled') THEN due_at ELSE 0 END"
+    )
+    return [
+        sa.Column("line_rank", sa.BigInteger(), sa.Computed(rank, persisted=True)),
+        sa.Column("line_at", sa.BigInteger(), sa.Computed(time, persisted=True)),
+        sa.Column("open_chain", key(36), sa.Computed("CASE WHEN finished_at IS NULL THEN chain_id END", True)),
+        sa.Column("member_state", key(16), sa.Computed("CASE WHEN batch_role = 'member' THEN state END", True)),
+    ]

@@ -19,7 +19,8 @@ def upgrade() -> None:
     steps.add_column("jobs", sa.Column("broken_at", sa.Integer()))
     steps.create_index("jobs", "chain", "chain_id IS NOT NULL", "chain_id", "position")
     if steps.is_mysql():
-        steps.create_index("jobs", "batch", None, "batch_id", "batch_role", "state", "id")
+        steps.create_index("jobs", "link", None, "open_chain")
+        steps.create_index("jobs", "batch", None, "batch_id", "member_state", "id")
     else:
         steps.create_index("jobs", "waiting", "state = 'waiting'", "queue", "id")
         steps.create_index("jobs", "link", "chain_id IS NOT NULL AND finished_at IS NULL", "chain_id")
@@ -68,7 +69,7 @@ def downgrade() -> None:
     prefix, schema = steps.place()
     for table in ("paused", "callbacks", "batches"):
         op.drop_table(f"{prefix}{table}", schema=schema)
-    for name in ("chain", "batch") if steps.is_mysql() else ("waiting", "chain", "link", "batch"):
+    for name in ("chain", "link", "batch") if steps.is_mysql() else ("waiting", "chain", "link", "batch"):
         steps.drop_index("jobs", name)
     with op.batch_alter_table(f"{prefix}jobs", schema=schema) as jobs:
         jobs.drop_column("broken_at")
