@@ -46,6 +46,19 @@ BUILT = {
         "layout.insert().values(version=version, oldest=oldest)": "a statement of SQLAlchemy's",
         "layout.update().values(version=version, oldest=oldest)": "a statement of SQLAlchemy's",
     },
+    "goose_sql/server_engine.py": {
+        "_IDLE_LIMIT": "a statement of SQLAlchemy's",
+        "f'{_BEGIN}; {_IDLE_LIMIT}'": "a statement of SQLAlchemy's",
+    },
+    "goose_queues/stores/sql/fronts.py": {
+        "str(place)": "a number",
+    },
+    "goose_queues/stores/sql/rights.py": {
+        "select(column).where(false())": "a statement of SQLAlchemy's",
+        "table.delete().where(false())": "a statement of SQLAlchemy's",
+        "table.insert().from_select(written, select(*written).where(false()))": "a statement of SQLAlchemy's",
+        "table.update().values({column: column}).where(false())": "a statement of SQLAlchemy's",
+    },
     "goose_queues/stores/sql/statement.py": {"self.text": "a statement of SQLAlchemy's, compiled"},
     "goose_queues/stores/sql/version.py": {"columns": "a statement of SQLAlchemy's"},
     "goose_sql/database.py": {"text(f'SELECT 1{table}')": "below", "f'SELECT 1{table}'": "one of two literals"},
