@@ -67,7 +67,6 @@ BUILT = {
         "CreateSchema(schema, if_not_exists=True)": "a schema's name, checked by a pattern and quoted by SQLAlchemy"
     },
     "goose_sql/on_server.py": {"_LIMITS": "a literal, with bound parameters"},
-    "goose_sql/transactions.py": {"server.idle_limit": "a literal with a number"},
     "goose_sql/sqlite.py": {
         "f'PRAGMA synchronous={self.synchronous.upper()}'": "an option that is checked: full or normal",
         "f'PRAGMA busy_timeout={self.busy_timeout * 1000:.0f}'": "a number",
