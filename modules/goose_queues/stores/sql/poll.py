@@ -82,8 +82,7 @@ class Poll:
     async def look(self) -> None:
         """Tell of what has changed since the last look."""
         before = self._seen
-        # On MySQL a connection is told to commit by itself, and not to: two statements more, where a ROLLBACK is one.
-        self._seen = await self._database.read(self._look, single=self._layout.family != "mysql")
+        self._seen = await self._database.read(self._look, single=True)
         changed = news(before, self._seen)
         if changed:
             self.hurry()

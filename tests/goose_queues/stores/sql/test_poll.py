@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +15,6 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.stores.sql import poll as poll_file
 from goose_queues.stores.sql.fronts import Front, news
 from goose_queues.stores.sql.poll import QUICK, Poll
-from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
 from goose_sql.errors import DatabaseClosed, DatabaseUnavailable
@@ -130,9 +128,6 @@ def test_news(before: Front | None, after: Front, is_news: bool) -> None:
     assert news({} if before is None else {"q": before}, {"q": after}) == ({"q"} if is_news else set())
 
 
-LAYOUT = cast("Layout", SimpleNamespace(family="mysql"))
-
-
 class Answers:
     """A database that gives these answers, one to each look, then the last again and again."""
 
@@ -156,7 +151,7 @@ class TestPause:
         return now
 
     def test_it_grows_with_the_quiet_up_to_a_fifth_of_the_interval(self, time: list[float]) -> None:
-        poll = Poll(cast("Database", None), LAYOUT, lambda _: None, 5.0)
+        poll = Poll(cast("Database", None), cast("Any", None), lambda _: None, 5.0)
         assert poll._pause() == QUICK
         time[0] += 3
         assert poll._pause() == pytest.approx(0.3)
@@ -165,7 +160,7 @@ class TestPause:
 
     async def test_it_is_short_again_after_news_from_anywhere(self, time: list[float]) -> None:
         database = Answers({"q": Front("a", None, False)})
-        poll = Poll(cast("Database", database), LAYOUT, lambda _: None, 5.0)
+        poll = Poll(cast("Database", database), cast("Any", None), lambda _: None, 5.0)
         time[0] += 100
         poll.hurry()
         assert poll._pause() == QUICK
@@ -177,7 +172,7 @@ class TestPause:
         assert poll._pause() == 1.0
 
     def test_a_tiny_interval_is_no_tighter_loop(self, time: list[float]) -> None:
-        poll = Poll(cast("Database", None), LAYOUT, lambda _: None, 0.05)
+        poll = Poll(cast("Database", None), cast("Any", None), lambda _: None, 0.05)
         time[0] += 100
         assert poll._pause() == QUICK
 
@@ -192,7 +187,7 @@ class TestRun:
             return asked[-1]
 
         database = Answers(DatabaseClosed("it"))
-        poll = Poll(cast("Database", database), LAYOUT, lambda _: None, 5.0)
+        poll = Poll(cast("Database", database), cast("Any", None), lambda _: None, 5.0)
         await poll.run(is_needed)
         assert (database.looks, len(asked)) == (1, 6)
 
@@ -205,6 +200,6 @@ class TestRun:
             DatabaseUnavailable("it", "gone."), ValueError("odd"), {"q": Front("a", None, False)}, DatabaseClosed("it")
         )
         with caplog.at_level(logging.INFO):
-            await Poll(cast("Database", database), LAYOUT, told.append, 5.0).run(lambda: True)
+            await Poll(cast("Database", database), cast("Any", None), told.append, 5.0).run(lambda: True)
         assert told == [{"q"}]
         assert [record.getMessage() for record in caplog.records] == ["Looking for new jobs failed; it is tried again"]
