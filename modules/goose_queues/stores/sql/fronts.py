@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, union_all
 
+from goose_queues.stores.sql.line import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import READY, SCHEDULED, word
 
@@ -61,20 +62,19 @@ def _fronts(layout: Layout, queues: int) -> Statement:
 def _front(layout: Layout, place: int) -> Any:
     jobs, paused = layout.tables.jobs, layout.tables.paused
     queue: ColumnElement[Any] = bindparam(f"queue_{place}")
-    urgency = jobs.c.falling if layout.family == "mysql" else jobs.c.priority.desc()
     ready = (
         select(jobs.c.id)
         .where(jobs.c.state == word(READY), jobs.c.queue == queue)
-        .order_by(urgency, jobs.c.due_at, jobs.c.id)
+        .order_by(urgency(layout, jobs), due_at(layout, jobs), jobs.c.id)
         .limit(_ONE)
     )
-    due = (
-        select(jobs.c.due_at)
-        .where(jobs.c.state == word(SCHEDULED), jobs.c.queue == queue)
-        .order_by(jobs.c.due_at)
+    soonest = (
+        select(due_at(layout, jobs))
+        .where(*standing(layout, jobs, SCHEDULED), jobs.c.queue == queue)
+        .order_by(due_at(layout, jobs))
         .limit(_ONE)
     )
     is_paused = select(_ONE).where(paused.c.queue == queue)
     return select(
-        literal_column(str(place)), ready.scalar_subquery(), due.scalar_subquery(), is_paused.scalar_subquery()
+        literal_column(str(place)), ready.scalar_subquery(), soonest.scalar_subquery(), is_paused.scalar_subquery()
     )
