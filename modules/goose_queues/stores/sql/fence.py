@@ -25,13 +25,19 @@ HOLDER: Final[dict[str, Kind]] = {"of_id": "key", "of_token": "key"}
 def held(layout: Layout, given: Given | None = None) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a holder may change a job; parameters ``of_id`` and ``of_token``."""
     jobs = layout.tables.jobs
-    # PostgreSQL: a state spelt as the partial index spells it would have it walk all that runs, instead of finding by ids.
-    state = func.coalesce(jobs.c.state, literal_column("''")) if layout.family == "postgresql" else jobs.c.state
     return (
         jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
-        state == word(PROCESSING),
+        is_processing(layout),
         jobs.c.token == (bindparam("of_token") if given is None else given["of_token"]),
     )
+
+
+def is_processing(layout: Layout) -> ColumnElement[bool]:
+    """Whether a job that is found by its id is under a lease."""
+    jobs = layout.tables.jobs
+    # PostgreSQL: a state spelt as the partial index spells it would have it walk all that runs, instead of finding by ids.
+    state = func.coalesce(jobs.c.state, literal_column("''")) if layout.family == "postgresql" else jobs.c.state
+    return state == word(PROCESSING)
 
 
 def holders(connection: Connection, layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
