@@ -22,7 +22,8 @@ from goose_sql.urls import Address
 
 T = TypeVar("T")
 
-_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 1), "mariadb": (10, 6)}
+_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 4), "mariadb": (10, 6)}
+"""SKIP LOCKED is as old as MySQL 8.0.1, JSON_TABLE as 8.0.4 and MariaDB 10.6."""
 _LOCK: Final = 0x676F6F7365
 """PostgreSQL names locks by number: "goose" in ASCII."""
 _LOCK_TIMEOUT: Final = 300

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, create_engine
+from sqlalchemy import Connection, MetaData, create_engine, inspect
 
+from goose_queues.clock import Clock
 from goose_queues.errors import ConfigError
 from goose_queues.stores.sql.store import SqlStore
-from goose_queues.stores.sql.tables import queue_tables
+from goose_queues.stores.sql.tables import Tables, queue_tables
+from goose_sql import Database
+from servers.shared import SERVERS, room
 
 from .conftest import Hand
 
@@ -55,3 +60,35 @@ async def test_the_migrations_make_what_the_metadata_says(store: SqlStore, hand:
         indexes = dict(tuple(row) for row in wanted)
     engine.dispose()
     assert dict(hand(INDEXES)) == indexes
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_the_migrations_make_on_a_server_what_the_metadata_says(name: str) -> None:
+    there = room(name)
+    there.clear()
+    store = SqlStore(Database(there.url), Clock(), owns_database=True, auto_migrate=True)
+    await store.open()
+    tables = store._layout.tables
+    try:
+        migrated = await store._database.read(lambda it: described(it, tables))
+        there.clear()
+        await store._database.write(tables.metadata.create_all)
+        assert await store._database.read(lambda it: described(it, tables)) == migrated
+        assert {found["table"] for found in migrated} == set(tables.metadata.tables)
+    finally:
+        await store.close()
+        there.clear()
+
+
+def described(connection: Connection, tables: Tables) -> list[dict[str, Any]]:
+    """The columns and indexes that a database says it has, whatever their order."""
+    found: list[dict[str, Any]] = []
+    for table in tables.metadata.sorted_tables:
+        seen = inspect(connection)
+        columns = seen.get_columns(table.name)
+        indexes = sorted(seen.get_indexes(table.name), key=lambda index: str(index["name"]))
+        found += [{"table": table.name, **column, "type": repr(column["type"])} for column in columns]
+        found += [{"table": table.name, **index} for index in indexes]
+        found.append({"table": table.name, "key": seen.get_pk_constraint(table.name)["constrained_columns"]})
+        found.append({"table": table.name, "options": seen.get_table_options(table.name)})
+    return sorted(found, key=repr)
