@@ -51,6 +51,7 @@ from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.servertime import ServerTime
 from goose_queues.stores.sql.settle import can_settle_at_once, settle, settle_at_once
+from goose_queues.stores.sql.starts import Starts
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
@@ -111,6 +112,7 @@ class SqlStore:
         self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
+        self._starts = Starts(database, self._layout, self._wakeup.tell)
 
     async def open(self) -> None:
         """Connect, make the tables where they are missing and that is wanted, and watch for news.
@@ -135,6 +137,7 @@ class SqlStore:
         """Send what still waits for being sent, and let go of everything."""
         await self._outgoing.sent()
         await self._gathering.stored()
+        await self._starts.close()
         await self._wakeup.close()
         await self._time.close()
         if self._owns_database:
@@ -203,12 +206,15 @@ class SqlStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
         with self._faults():
-            if can_claim_at_once(self._layout, claim):
-                at_once = partial(claim_at_once, layout=self._layout, request=claim)
+            line = self._starts.line(claim)
+            claimed = None
+            if line is not None and can_claim_at_once(claim):
+                at_once = partial(claim_at_once, layout=self._layout, request=claim, line=line)
                 claimed = await write(self._database, lambda it: at_once(it, now=self._now()), single=True)
-                if claimed is not None:
-                    return claimed
-            return await write(self._database, lambda it: take(it, self._layout, self._now(), claim))
+            if claimed is None:
+                claimed = await write(self._database, lambda it: take(it, self._layout, self._now(), claim, line))
+        self._starts.watch(line)
+        return claimed
 
     def extend(
         self,
