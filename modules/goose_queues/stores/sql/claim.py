@@ -41,7 +41,7 @@ from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
 from goose_queues.stores.sql.starts import WALKED, Line, walked_parts
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
+from goose_queues.stores.sql.tables import FAR, NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
 from goose_queues.stores.sql.turns import take_turn
 
 LONELY: Final = 2
@@ -336,8 +336,16 @@ def _taking_at_once(layout: Layout, *, by_parts: bool) -> Statement:
     late = jobs.alias("late")
     first, chosen = _first(layout, None)
     is_paused = exists().where(paused.c.queue == bindparam("of_queue"))
-    # What has come due meanwhile may go before what is ready: it has to be made ready first.
-    free = chosen.where(~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(late))))
+    due = (
+        select(late.c.due_at)
+        .where(late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"))
+        .order_by(late.c.due_at)
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+    # What has come due meanwhile may go before what is ready: it has to be made ready first. Asked for by EXISTS, it would
+    # be looked for in the whole table by a planner that believes to find some soon.
+    free = chosen.where(~is_paused, func.coalesce(due, FAR) > bindparam("now"))
     locked = _locked(layout, first, free, by_parts=by_parts).subquery("locked")
     order = (locked.c.priority.desc(), locked.c.due_at, locked.c.id)
     # Of jobs that may kill their worker the first is taken alone, and what comes before the first without it.
@@ -350,13 +358,6 @@ def _taking_at_once(layout: Layout, *, by_parts: bool) -> Statement:
         or_(ranked.c.place == literal_column("1"), ranked.c.suspects == literal_column("0"))
     )
     taken = _leasing(layout, kept).cte("taken")
-    due = (
-        select(late.c.due_at)
-        .where(late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"))
-        .order_by(late.c.due_at)
-        .limit(literal_column("1"))
-        .scalar_subquery()
-    )
     look = select(is_paused.label("paused"), due.label("next_due")).subquery("look")
     return layout.prepare(select(look, *taken.c).select_from(look.outerjoin(taken, literal_column("true"))))
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     literal_column,
     or_,
     select,
@@ -119,15 +118,18 @@ def _place_of(cursor: str | None) -> tuple[str, str, int, str] | None:
 def _is_free(layout: Layout, job: FromClause) -> ColumnElement[bool]:
     """Whether no chain and no batch of a job has anything left to run; a batch's members go by the batch's own end."""
     link, batches = layout.tables.jobs.alias("link"), layout.tables.batches
-    one: ColumnElement[int] = literal_column("1")
-    in_chain = exists(select(one).where(link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None)))
-    in_batch = exists(
-        select(one).where(
-            batches.c.id == job.c.batch_id,
-            or_(batches.c.finished_at.is_(None), batches.c.finished_at >= bindparam("before")),
-        )
+    no_chain = _is_none(link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None))
+    no_batch = _is_none(
+        batches.c.id == job.c.batch_id,
+        or_(batches.c.finished_at.is_(None), batches.c.finished_at >= bindparam("before")),
     )
-    return and_(or_(job.c.chain_id.is_(None), ~in_chain), or_(job.c.batch_id.is_(None), ~in_batch))
+    return and_(or_(job.c.chain_id.is_(None), no_chain), or_(job.c.batch_id.is_(None), no_batch))
+
+
+def _is_none(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether no row is like that, asked for each by its index; for NOT EXISTS PostgreSQL may read a whole table first."""
+    one: ColumnElement[int] = literal_column("1")
+    return select(one).where(*conditions).limit(one).scalar_subquery().is_(None)
 
 
 @lru_cache(maxsize=16)
@@ -184,12 +186,10 @@ def _locking(layout: Layout) -> Many:
 @lru_cache(maxsize=16)
 def _old_batches(layout: Layout) -> Statement:
     batches, member = layout.tables.batches, layout.tables.jobs.alias("member")
-    has_members = exists(
-        select(literal_column("1")).where(member.c.batch_role == word(MEMBER), member.c.batch_id == batches.c.id)
-    )
+    is_empty = _is_none(member.c.batch_role == word(MEMBER), member.c.batch_id == batches.c.id)
     return layout.prepare(
         select(batches.c.id)
-        .where(batches.c.finished_at < bindparam("before"), ~has_members)
+        .where(batches.c.finished_at < bindparam("before"), is_empty)
         .order_by(batches.c.finished_at)
         .limit(bindparam("most"))
     )

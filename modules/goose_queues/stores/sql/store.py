@@ -55,6 +55,7 @@ from goose_queues.stores.sql.starts import Starts
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
+from goose_queues.stores.sql.vacuum import VacuumWatch
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
@@ -112,6 +113,7 @@ class SqlStore:
         self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
+        self._vacuum = VacuumWatch(database, self._layout)
         self._starts = Starts(database, self._layout, self._wakeup.tell)
 
     async def open(self) -> None:
@@ -252,6 +254,7 @@ class SqlStore:
         with self._faults():
             rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
             await self._fold_counts()
+            await self._vacuum.look()
         self._wakeup.tell(rescued.queues)
         return rescued
 
