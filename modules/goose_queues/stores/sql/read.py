@@ -30,6 +30,7 @@ from goose_queues.stores.sql.tables import (
 )
 
 _ABOVE_ALL: Final = 2**62
+_ALL: Final[ColumnElement[int]] = literal_column(str(_ABOVE_ALL))
 _EVERY: Final[ColumnElement[Any]] = literal_column("*")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 
@@ -85,6 +86,9 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
         moving[queue].ready = jobs
         _look_at_front(connection, layout, queue, moving[queue])
     for queue in [queue for queue, states in resting.items() if states.get(SCHEDULED)]:
+        due = next_scheduled(connection, layout, queue)
+        if due is None or due > now:
+            continue
         late, oldest = _late(layout).rows(connection, {"of_queue": queue, "now": now})[0]
         moving[queue].late = late
         moving[queue].see(oldest)
@@ -233,13 +237,14 @@ def _processing(layout: Layout) -> Statement:
 @lru_cache(maxsize=16)
 def _late(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        select(func.count(_EVERY), func.min(jobs.c.due_at)).where(
-            jobs.c.state == word(SCHEDULED),
-            jobs.c.queue == bindparam("of_queue"),
-            jobs.c.due_at <= bindparam("now"),
-        )
+    late = select(jobs.c.due_at).where(
+        jobs.c.state == word(SCHEDULED), jobs.c.queue == bindparam("of_queue"), jobs.c.due_at <= bindparam("now")
     )
+    if layout.family == "postgresql":
+        # Without an order the whole table might be read for them.
+        late = late.order_by(jobs.c.due_at).limit(_ALL)
+    found = late.subquery("late")
+    return layout.prepare(select(func.count(_EVERY), func.min(found.c.due_at)).select_from(found))
 
 
 @lru_cache(maxsize=16)

@@ -193,6 +193,15 @@ async def test_no_operation_walks_a_million(store: SqlStore, postgres: Room, pla
     assert walks(plans) == []
 
 
+async def test_stats_of_a_million_read_indexes_only(store: SqlStore, postgres: Room, plans: Plans) -> None:
+    layout, now = store._layout, store._now()
+    load_a_million(postgres, now)
+    stats = await store._database.write(lambda connection: read.stats(connection, layout, now))
+    assert (stats["default"].pending, stats["default"].scheduled, stats["default"].completed) == (THIRD,) * 3
+    assert [step for step in plans if step.table == "goose_jobs" and step.kind == "Seq Scan"] == []
+    assert [step for step in plans if step.kind == "Sort" and step.rows > FEW] == []
+
+
 async def test_what_has_come_due_is_made_ready_in_order_of_its_time(
     store: SqlStore, postgres: Room, plans: Plans
 ) -> None:
