@@ -91,9 +91,10 @@ async def _read(server: ServerEngine, operation: Operation[T], *, single: bool) 
 
 
 async def _transaction(server: ServerEngine, operation: Operation[T], doubt: _Doubt) -> T:
-    async with server.engine.connect() as connection, connection.begin():
+    async with server.transaction() as connection:
         result = await connection.run_sync(operation)
         doubt.is_open = True
+        await connection.commit()
     return result
 
 

@@ -216,6 +216,22 @@ async def test_what_has_come_due_is_made_ready_in_order_of_its_time(
     assert walks(plans, PROMOTED) == []
 
 
+async def test_pruning_finds_by_ids_what_it_has_found_without_statistics(
+    store: SqlStore, postgres: Room, plans: Plans
+) -> None:
+    layout, now = store._layout, store._now()
+    postgres._run(
+        "ANALYZE goose_jobs", "INSERT INTO goose_counts (queue, state, jobs) VALUES ('default', 'completed', 20000)"
+    )
+    load(postgres, now, 20_000, "completed", f"{now} - 60000000 + number")
+
+    def operate(connection: Connection) -> int:
+        return prune(connection, layout, now, 1.0, find_old(connection, layout, now, 1.0, LIMIT, None))
+
+    assert await store._database.write(operate) == LIMIT
+    assert walks(plans) == []
+
+
 def nothing(_: Room, __: int) -> None:
     """No statistics at all."""
 
