@@ -24,7 +24,8 @@ from goose_sql.urls import Address
 
 T = TypeVar("T")
 
-_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 1), "mariadb": (10, 6)}
+_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 4), "mariadb": (10, 6)}
+"""SKIP LOCKED is as old as MySQL 8.0.1, JSON_TABLE as 8.0.4 and MariaDB 10.6."""
 _LIMITS: Final = text(
     "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', '0', true), "
     "set_config('idle_in_transaction_session_timeout', '0', true)"

@@ -51,9 +51,11 @@ from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.servertime import ServerTime
 from goose_queues.stores.sql.settle import can_settle_at_once, settle, settle_at_once
+from goose_queues.stores.sql.starts import Starts
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
+from goose_queues.stores.sql.vacuum import VacuumWatch
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
@@ -114,6 +116,8 @@ class SqlStore:
         self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
+        self._vacuum = VacuumWatch(database, self._layout)
+        self._starts = Starts(database, self._layout, self._wakeup.tell)
 
     async def open(self) -> None:
         """Connect, make the tables where they are missing and that is wanted, and watch for news.
@@ -139,6 +143,7 @@ class SqlStore:
         """Send what still waits for being sent, and let go of everything."""
         await self._outgoing.sent()
         await self._gathering.stored()
+        await self._starts.close()
         await self._wakeup.close()
         await self._time.close()
         if self._owns_database:
@@ -208,12 +213,15 @@ class SqlStore:
         """Take due jobs of one queue under new leases."""
         self._wakeup.claims(claim.queue)
         with self._faults():
-            if can_claim_at_once(self._layout, claim):
-                at_once = partial(claim_at_once, layout=self._layout, request=claim)
+            line = self._starts.line(claim)
+            claimed = None
+            if line is not None and can_claim_at_once(claim):
+                at_once = partial(claim_at_once, layout=self._layout, request=claim, line=line)
                 claimed = await write(self._database, lambda it: at_once(it, now=self._now()), single=True)
-                if claimed is not None:
-                    return claimed
-            return await write(self._database, lambda it: take(it, self._layout, self._now(), claim))
+            if claimed is None:
+                claimed = await write(self._database, lambda it: take(it, self._layout, self._now(), claim, line))
+        self._starts.watch(line)
+        return claimed
 
     def extend(
         self,
@@ -250,6 +258,7 @@ class SqlStore:
         """Give jobs of dead workers back."""
         with self._faults():
             await self._fold_counts()
+            await self._vacuum.look()
             if not await self._is_any_expired():
                 return Rescued(0, 0, _NOWHERE)
             rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
