@@ -140,7 +140,7 @@ class FaultController(Controller):
 
 class FaultModule(Module):
     def __init__(self, url: str, book: Ledger) -> None:
-        self.imports = (SqlModule(url=url),)
+        self.imports = (SqlModule(url=url, auto_migrate=True),)
         self.declarations = (
             FaultController,
             Announcer,
@@ -154,7 +154,7 @@ class FaultModule(Module):
 
 
 def application(kind: str, url: str, ledger: Path, port: int = 0) -> Instance:
-    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=LEASE)
+    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=LEASE, auto_migrate=True)
     if kind == "worker":
         return worker(module, [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])

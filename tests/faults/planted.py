@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, literal_column, select, text
+from sqlalchemy import Connection, literal_column, select, text
 
 from goose_queues.record import Claim, Claimed, Completed, Failed, Rescued, Settlement
 from goose_queues.stores.sql import claim, insert, lease, settle, store
@@ -85,7 +85,7 @@ def claim_without_a_lock() -> None:
 
 def settle_unfenced() -> None:
     """An outcome is written whoever holds the job."""
-    settle.held = lambda layout: (layout.tables.jobs.c.id == bindparam("of_id"),)
+    settle.held = lambda layout, given: (layout.tables.jobs.c.id == given["of_id"],)
 
 
 def rescue_fenced() -> None:
@@ -260,7 +260,7 @@ BUGS: Final[dict[str, Callable[[], None]]] = {
 
 def _after_claim(statement: str) -> None:
     """Have this done to each job that was claimed, in the transaction of the claim."""
-    claim_now = store.claim_on_sqlite
+    claim_now = claim.claim_on_sqlite
 
     def claim_then(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
         claimed = claim_now(connection, layout, now, request)
@@ -268,7 +268,7 @@ def _after_claim(statement: str) -> None:
             connection.execute(text(statement), {"id": job.id})
         return claimed
 
-    store.claim_on_sqlite = claim_then
+    claim._CLAIMS["sqlite"] = claim_then
 
 
 def _rescue_in_two_steps(*, fenced: bool) -> None:
