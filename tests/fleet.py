@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,6 +118,15 @@ class Fleet:
         """Let a frozen process go on."""
         process.send_signal(signal.SIGCONT)
         self._change(process.pid, over=time.time())
+
+    @contextmanager
+    def cut_off(self, *processes: Process) -> Iterator[None]:
+        """Within the block these processes, or all that live, cannot reach the store."""
+        cut = [process for process in processes or self.processes if process.poll() is None]
+        self.faults += [Fault(process.pid, time.time()) for process in cut]
+        yield
+        for process in cut:
+            self._change(process.pid, over=time.time())
 
     def end_leases(self, process: Process) -> None:
         """End the leases of a process that is dead or frozen, instead of waiting for it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sqlalchemy import String
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -35,7 +36,7 @@ class Base(MappedAsDataclass, DeclarativeBase): ...
 class Payment(Base):
     __tablename__ = "payments"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class Refused(Exception):
@@ -153,8 +154,8 @@ class FaultModule(Module):
         self.metadata = Base.metadata
 
 
-def application(kind: str, url: str, ledger: Path, port: int = 0) -> Instance:
-    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=LEASE, auto_migrate=True)
+def application(kind: str, url: str, ledger: Path, port: int = 0, *, lease: float = LEASE) -> Instance:
+    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=lease, auto_migrate=True)
     if kind == "worker":
         return worker(module, [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])
@@ -174,7 +175,8 @@ def main(*arguments: str) -> None:
     planted.plant(os.environ.get("PLANTED", ""))
     if "SHORT_LEASE" in os.environ:
         asyncio.run(work_on_a_short_lease(float(os.environ["SHORT_LEASE"]), *here))
-    goose.start(application(arguments[0], *here, *map(int, arguments[1:])))
+    lease = float(os.environ.get("LEASE", LEASE))
+    goose.start(application(arguments[0], *here, *map(int, arguments[1:]), lease=lease))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ from sqlalchemy import URL
 from faults.application import LEASE
 from fleet import Fleet
 from quick_fleet import QuickFleet
+from servers.private import PrivateMariaDB, PrivatePostgres, PrivateServer
 from servers.shared import SERVERS, room
+
+PRIVATE = {"postgres": PrivatePostgres, "mysql": PrivateMariaDB}
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
@@ -29,3 +32,11 @@ def fleet(tmp_path: Path, url: URL | None) -> Iterator[Fleet]:
     fleet = QuickFleet(tmp_path, "faults.application", LEASE, url)
     yield fleet
     fleet.end()
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
+    """A server of the test's own, which may be killed; with the module's ``SETTINGS`` for its kind, if there are any."""
+    settings = getattr(request.module, "SETTINGS", {}).get(request.param, {})
+    with PRIVATE[request.param](**settings) as server:
+        yield server

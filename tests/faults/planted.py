@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, literal_column, select, text
+from sqlalchemy import Connection, bindparam, literal_column, select, text
 
 from goose_queues.record import Claim, Claimed, Completed, Failed, Rescued, Settlement
 from goose_queues.stores.sql import claim, insert, lease, settle, store
@@ -85,7 +85,9 @@ def claim_without_a_lock() -> None:
 
 def settle_unfenced() -> None:
     """An outcome is written whoever holds the job."""
-    settle.held = lambda layout, given: (layout.tables.jobs.c.id == given["of_id"],)
+    settle.held = lambda layout, given=None: (
+        layout.tables.jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
+    )
 
 
 def rescue_fenced() -> None:
