@@ -21,7 +21,7 @@ from goose_sql.on_sqlite import OnSqlite
 from goose_sql.readers import ChangeCounter
 from goose_sql.sessions import open_session, open_transaction, session_of_scope
 from goose_sql.sqlite import Synchronous
-from goose_sql.urls import Address, Dialect, address_of
+from goose_sql.urls import Address, Dialect, address_of, place_of
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ class Database:
         """Whether a URL leads to this database's data; a private SQLite file has a place while it is open."""
         here = self._address if self._backend is None else self._backend.address
         try:
-            return here.same_place(address_of(url))
+            return here.same_place(place_of(url))
         except BadUrl:
             return False
 

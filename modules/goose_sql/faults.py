@@ -32,6 +32,9 @@ _GONE_CODES: Final = frozenset(
     | {2002, 2003, 2004, 2005, 2006, 2013, 2014, 2055, 3168, 4031}
 )
 """MySQL: too many connections; shutting down; the host is blocked; the line broke; the connection was killed; idle."""
+_READ_ONLY_STATES: Final = frozenset({"25006"})
+_READ_ONLY_CODES: Final = frozenset({1290, 1836})
+"""It became a replica, or an administrator has locked it; what was its connection may lead to another server next."""
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 _CONFLICT_CODES: Final = frozenset({1205, 1213})
 
@@ -55,6 +58,8 @@ def _of_sqlite(address: Address, error: BaseException, fault: sqlite3.Error) -> 
 def is_lost(error: BaseException) -> bool:
     """Whether a server says by this error that the connection is no good any more; nothing is said of other errors."""
     state, code = _signs(error)
+    if state in _READ_ONLY_STATES or (code in _READ_ONLY_CODES and "read" in first_line(error)):
+        return True
     return state in _GONE_STATES or state.startswith("08") or code in _GONE_CODES
 
 
@@ -82,8 +87,9 @@ def _isunavailable(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What the driver says, in one sentence."""
-    fault = error.orig if isinstance(error, DBAPIError) else error
-    lines = str(fault).strip().splitlines()
+    fault = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    said = fault.args[1] if len(fault.args) == 2 and isinstance(fault.args[0], int) else fault
+    lines = str(said).strip().splitlines()
     return lines[0].rstrip(".") + "." if lines else f"{type(fault).__name__}."
 
 

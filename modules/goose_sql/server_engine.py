@@ -6,7 +6,6 @@ of the layout.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import time
 from collections.abc import Iterator
@@ -27,11 +26,15 @@ from goose_sql.urls import Address
 from goose_sql.watching import Watch
 
 CONNECT_TIMEOUT: Final = 10
-"""Seconds for everything until a new connection can be used."""
+"""Seconds until a new connection is there."""
+_LATER: Final = 60
+"""Seconds that the drivers are given, so that it is not them who give up: they do not all mean the same by it."""
 _RECYCLE: Final = 1800
 """Seconds after which a pooled connection is made anew, before firewalls and servers forget it."""
 _IDLE: Final = 60.0
 """Seconds at rest after which a connection's silence proves nothing: the server is asked."""
+
+_IDLE_LIMIT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 
 _SINCE: Final = "goose_sql.since"
 _STRICT: Final = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
@@ -69,6 +72,8 @@ class ServerEngine:
         )
         self.can_autocommit = False
         """Whether single statements may be left to the server's autocommit; ``on_server`` finds out."""
+        self.idle_limit: Final = _IDLE_LIMIT if address.dialect == "postgresql" else None
+        """What a transaction of our own says first, so that its locks end soon where this process is gone or frozen."""
         self.watch: Final = Watch(self._ask)
         self._dialect: Final[SqlDialect] = self.engine.dialect
         engine = self.engine.sync_engine
@@ -96,13 +101,8 @@ class ServerEngine:
         arguments["async_creator_fn"] = self._connect
 
     async def _connect(self, *args: Any, **arguments: Any) -> Any:
-        if self.watch.silent_for is not None:
-            raise TimeoutError(f"it has not answered for {self.watch.silent_for:.0f} s")
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                driver = await _driver_connect(self.address)(*args, **arguments)
-        except TimeoutError:
-            raise TimeoutError(f"it did not answer within {CONNECT_TIMEOUT} s") from None
+        async with self.watch.making(CONNECT_TIMEOUT):
+            driver = await _driver_connect(self.address)(*args, **arguments)
         fileno = fileno_of(driver)
         if fileno is not None and fileno >= 0:
             keep_alive(fileno)
@@ -183,9 +183,9 @@ def _arguments(address: Address, *, ours: bool = True) -> dict[str, Any]:
     """What the driver is told beyond the URL: nothing that a pooler in transaction mode would mix up."""
     driver = address.url.get_driver_name()
     if driver.startswith("psycopg"):
-        return {"connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None}
+        return {"connect_timeout": _LATER, "prepare_threshold": None}
     if driver == "asyncpg":
         unnamed = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if ours else {}
         return {"statement_cache_size": 0, **unnamed}
     # SQLAlchemy asks for FOUND_ROWS: rowcount is of the rows that were found, whether or not they were changed by it.
-    return {"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT, "init_command": _STRICT}
+    return {"charset": "utf8mb4", "connect_timeout": _LATER, "init_command": _STRICT}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
@@ -26,6 +27,10 @@ _PAUSE: Final = 0.02
 """Seconds, twice as many each time, before that; less by chance."""
 _GRACE: Final = 2.0
 """Seconds that a transaction has to end when nobody waits for it any more, before it is torn off."""
+
+
+_AT_ONCE: Final = 2.0
+"""Seconds within which a dead connection is told from one that died later."""
 
 
 class _Doubt:
@@ -55,7 +60,7 @@ async def transact(
         single: As in ``write``.
         is_wanted: Asked before it is begun again.
     """
-    conflicts, was_lost = 0, False
+    conflicts, was_lost, begun = 0, False, time.monotonic()
     while True:
         doubt = _Doubt()
         try:
@@ -65,8 +70,8 @@ async def transact(
                 _fail(server, error, doubt)
             if is_conflict(error) and conflicts < _AGAIN:
                 conflicts += 1
-            elif _is_broken(error) and not (doubt.is_open or was_lost):
-                # The pooled connection was dead, which nobody could know: nothing of it can have been committed.
+            elif not (doubt.is_open or was_lost) and _was_dead(error, begun):
+                # Nothing of it can have been committed.
                 was_lost = True
                 continue
             else:
@@ -75,18 +80,20 @@ async def transact(
 
 
 async def _read(server: ServerEngine, operation: Operation[T], *, single: bool) -> T:
-    was_lost = False
+    was_lost, begun = False, time.monotonic()
     while True:
         try:
             return await _reading(server, operation, single=single)
         except Exception as error:  # noqa: BLE001 - as above
-            if was_lost or not _is_broken(error):
+            if was_lost or not _was_dead(error, begun):
                 _fail(server, error, _Doubt())
             was_lost = True
 
 
 async def _transaction(server: ServerEngine, operation: Operation[T], doubt: _Doubt) -> T:
     async with server.engine.connect() as connection, connection.begin():
+        if server.idle_limit is not None:
+            await connection.exec_driver_sql(server.idle_limit)
         result = await connection.run_sync(operation)
         doubt.is_open = True
     return result
@@ -114,6 +121,11 @@ async def _reading(server: ServerEngine, operation: Operation[T], *, single: boo
 def _is_broken(error: Exception) -> bool:
     """Whether the connection broke under a statement; where none could be made, there is nothing to try again."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _was_dead(error: Exception, begun: float) -> bool:
+    """Whether it was a pooled connection that had died at rest, which could not be seen from here."""
+    return _is_broken(error) and time.monotonic() - begun < _AT_ONCE
 
 
 def _fail(server: ServerEngine, error: Exception, doubt: _Doubt) -> NoReturn:

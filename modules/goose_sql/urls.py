@@ -72,6 +72,18 @@ def address_of(text: str | URL) -> Address:
         BadUrl: It cannot be read, or names no database or driver that can be used.
         MissingDriver: Its driver is not installed.
     """
+    address = place_of(text)
+    if address.dialect != "sqlite":
+        _check_driver(address.url, address.url.get_driver_name())
+    return address
+
+
+def place_of(text: str | URL) -> Address:
+    """Read a URL only to compare where it leads: a blocking session may use a driver that cannot be used here.
+
+    Raises:
+        BadUrl: It cannot be read, or names no database that is supported.
+    """
     url = _parsed(text)
     backend, _, named = url.drivername.partition("+")
     dialect = _CHOSEN.get(backend)
@@ -79,9 +91,7 @@ def address_of(text: str | URL) -> Address:
         raise BadUrl(masked(url), f"{backend!r} is not supported. Use one of: {_EXAMPLES}.")
     if dialect == "sqlite":
         return _sqlite_address(url, named)
-    url = url.set(drivername=f"{dialect}+{named or _DRIVERS[dialect]}")
-    _check_driver(url, named or _DRIVERS[dialect])
-    return Address(url, dialect, None)
+    return Address(url.set(drivername=f"{dialect}+{named or _DRIVERS[dialect]}"), dialect, None)
 
 
 def masked(url: URL) -> str:

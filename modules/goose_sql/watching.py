@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from goose_sql.sockets import break_off
@@ -37,6 +37,8 @@ class Watch:
     def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
         self._ask: Final = ask
         self._used: Final[dict[int, tuple[Any, float]]] = {}
+        self._made: Final[set[asyncio.Timeout]] = set()
+        """Of connections that are being made."""
         self._task: asyncio.Task[None] | None = None
         self.silent_for: float | None = None
         """Seconds for which it has given no answer; None while it answers."""
@@ -60,8 +62,31 @@ class Watch:
         """It is at rest again, or closed."""
         self._used.pop(id(driver), None)
 
+    @asynccontextmanager
+    async def making(self, seconds: float) -> AsyncIterator[None]:
+        """A connection is being made inside.
+
+        Raises:
+            TimeoutError: It was not made in time, or it is known that the server is silent.
+        """
+        if self.silent_for is not None:
+            raise TimeoutError(f"it has not answered for {self.silent_for:.0f} s")
+        limit = asyncio.timeout(seconds)
+        self._made.add(limit)
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            raise TimeoutError(f"it has not answered for {seconds:.0f} s") from None
+        finally:
+            self._made.discard(limit)
+
     def break_off(self) -> None:
-        """End every connection that is in use."""
+        """End every connection that is in use or being made."""
+        now = asyncio.get_running_loop().time()
+        for limit in self._made:
+            if not limit.expired():
+                limit.reschedule(now)
         for driver, _ in list(self._used.values()):
             break_off(driver)
 

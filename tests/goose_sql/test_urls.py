@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 import goose_sql.urls
 from goose_sql.errors import BadUrl, MissingDriver
-from goose_sql.urls import address_of, masked, without_secrets
+from goose_sql.urls import address_of, masked, place_of, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +58,9 @@ def test_file_is_resolved(tmp_path: Path) -> None:
 
 
 def test_same_server() -> None:
-    """Servers are the same by host, port and database, whoever logs in; mysql and mariadb are one family."""
+    """Servers are the same by host, port and database, whoever logs in by what driver; mysql and mariadb are one."""
     here = address_of("mysql://one:x@localhost/shop")
+    assert here.same_place(place_of("mysql+pymysql://two@localhost/shop"))
     assert here.same_place(address_of("mariadb+aiomysql://two@127.0.0.1:3306/shop"))
     assert not here.same_place(address_of("mysql://one@localhost/other"))
     assert not here.same_place(address_of("postgresql://one@localhost/shop"))

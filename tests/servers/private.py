@@ -99,11 +99,14 @@ class PrivateServer:
         self.start()
 
     def freeze(self) -> None:
-        """Stop the process of the listening socket; its machine goes on acknowledging packets."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Stop all of its processes; its machine goes on acknowledging packets."""
+        for pid in (self.pid, *_children(self.pid)):
+            os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        """Have them go on."""
+        for pid in (self.pid, *_children(self.pid)):
+            os.kill(pid, signal.SIGCONT)
 
     def log(self) -> str:
         """What it has written so far."""

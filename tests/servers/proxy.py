@@ -146,10 +146,13 @@ class TcpProxy:
         try:
             await self._loop.sock_connect(server, self._target)
             self._lines.add(line)
-            await asyncio.gather(line.forward(client, server), line.forward(server, client))
-        except OSError:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(line.forward(client, server))
+                both.create_task(line.forward(server, client))
+        except* OSError:
             pass
         finally:
+            # Only now does nothing wait on the two sockets any more, whose numbers others will have next.
             self._lines.discard(line)
             line.close()
 

@@ -105,12 +105,13 @@ async def test_resuming_tells_the_workers_of_every_process(store: Store, other: 
     there: list[frozenset[str]] = []
     store.subscribe(here.append)
     other.subscribe(there.append)
-    await wait_until(lambda: there != [])
+    await store.insert([new_job(queue="emails")])
+    await wait_until(lambda: any("emails" in queues for queues in there))
     here.clear()
     there.clear()
     await store.resume("default")
     assert {"default"} in here
-    await wait_until(lambda: {"default"} in there)
+    await wait_until(lambda: any("default" in queues for queues in there))
 
 
 async def test_cancelling_and_retrying_work_under_a_pause(store: Store) -> None:

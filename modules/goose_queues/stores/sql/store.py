@@ -58,7 +58,7 @@ from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
-from goose_sql.urls import masked
+from goose_sql.urls import address_of, masked
 
 log = logging.getLogger("goose_queues.store")
 
@@ -81,6 +81,8 @@ class SqlStore:
         auto_migrate: Make and upgrade the tables when the store is opened, instead of refusing.
         prefix: What the names of the tables begin with.
         schema: Where the tables are; None: where a connection looks first.
+        poll_interval: How often each worker claims without having been told, in seconds.
+        listen_url: PostgreSQL: where to listen for notifications, if the database's URL leads through a pooler.
 
     Raises:
         ConfigError: ``prefix`` or ``schema`` is no identifier.
@@ -95,6 +97,8 @@ class SqlStore:
         auto_migrate: bool,
         prefix: str = "goose_",
         schema: str | None = None,
+        poll_interval: float = 5.0,
+        listen_url: str | None = None,
     ) -> None:
         self._database = database
         self._owns_database = owns_database
@@ -103,7 +107,8 @@ class SqlStore:
         self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
         self._time = ServerTime(database, self._layout, clock)
         self._now = self._time.now
-        self._wakeup = Wakeup(database, self._layout, self._now)
+        listen = None if listen_url is None else address_of(listen_url).url
+        self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
 
@@ -128,9 +133,9 @@ class SqlStore:
 
     async def close(self) -> None:
         """Send what still waits for being sent, and let go of everything."""
-        await self._wakeup.close()
         await self._outgoing.sent()
         await self._gathering.stored()
+        await self._wakeup.close()
         await self._time.close()
         if self._owns_database:
             await self._database.close()

@@ -1,120 +1,145 @@
 """Telling workers that there may be something to claim: at once for this process, within moments for others.
 
-SQLite has nobody who could call, so the file is watched: a counter that changes with every commit, asked every few
-milliseconds. Only then is the file itself read. ``store`` owns one of these.
+``store`` owns one of these. Where the news of other processes come from differs: ``watch`` on SQLite, ``listener`` on
+PostgreSQL, ``poll`` on MySQL and wherever notifications do not arrive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import URL
 
-from goose_queues.stores.sql.read import ready_queues, soonest
+from goose_queues.stores.sql.announcer import Announcer
+from goose_queues.stores.sql.channel import channel_name
+from goose_queues.stores.sql.listener import Listener
+from goose_queues.stores.sql.poll import Poll
 from goose_queues.stores.sql.statement import Layout
-from goose_queues.stores.sql.unreadable import read
+from goose_queues.stores.sql.watch import Watch
 from goose_sql import Database
-from goose_sql.errors import DatabaseClosed
 
 log = logging.getLogger("goose_queues.wakeup")
 
-QUICK: Final = 0.02
-"""Seconds between two looks."""
-SLOW: Final = 0.2
-"""The same after a long time without a commit."""
-LONG: Final = 60.0
-"""Seconds without a commit after which nobody is expected soon."""
-AGAIN: Final = 1.0
-"""Seconds until the next look after one that failed."""
-
-Listener: TypeAlias = Callable[[frozenset[str]], None]
+Hearer: TypeAlias = Callable[[frozenset[str]], None]
 
 
 class Wakeup:
-    """Who wants to hear of new work, and the task that watches the file for them.
+    """Who wants to hear of new work, and the tasks that look out for it on their behalf.
 
     Args:
-        database: Whose file is watched.
+        database: Where the jobs are.
         layout: Of the queue's tables.
         now: The store's time, as it is stored.
+        poll_interval: How often each worker claims without having been told, in seconds.
+        listen_url: PostgreSQL: where to listen, if the database's own URL leads through a pooler.
     """
 
-    def __init__(self, database: Database, layout: Layout, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        layout: Layout,
+        now: Callable[[], int],
+        *,
+        poll_interval: float,
+        listen_url: URL | None = None,
+    ) -> None:
         self._database = database
         self._layout = layout
         self._now = now
-        self._listeners: dict[object, Listener] = {}
+        self._listen_url = listen_url
+        self._hearers: dict[object, Hearer] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._soonest: Mapping[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        """Empty while nobody listens."""
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._announcer: Announcer | None = None
+        self._channel: str | None = None
+        self._poll: Final = Poll(database, layout, self._pass_on, poll_interval)
+        self._sender: Final = uuid.uuid4().hex
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` from now on; return what ends that."""
+    def subscribe(self, hearer: Hearer) -> Callable[[], None]:
+        """Call ``hearer`` from now on; return what ends that. On the event loop of ``open``, as is its end."""
         key = object()
-        self._listeners[key] = listener
+        self._hearers[key] = hearer
         self._start()
 
         def unsubscribe() -> None:
-            self._listeners.pop(key, None)
+            self._hearers.pop(key, None)
+            if not self._hearers:
+                self._stop()
 
         return unsubscribe
 
     def tell(self, queues: frozenset[str]) -> None:
-        """Tell everyone; from any thread, after the commit that brought the news."""
+        """Tell everyone, here and in other processes; from any thread, after the commit that brought the news."""
         if not queues:
             return
-        for listener in list(self._listeners.values()):
-            try:
-                listener(queues)
-            except Exception:
-                log.exception("A listener for new jobs failed")
+        self._pass_on(queues)
+        self._poll.hurry()
+        if self._announcer is not None:
+            self._announcer.tell(queues)
 
     def open(self) -> None:
-        """Watch from here on, on the running event loop, once somebody listens."""
+        """Look out from here on, on the running event loop, once somebody listens."""
         self._loop = asyncio.get_running_loop()
-        if self._listeners:
+        if self._layout.family == "postgresql":
+            self._announcer = Announcer(self._database, self._find_channel, self._sender)
+        if self._hearers:
             self._start()
 
     async def close(self) -> None:
-        """Stop watching."""
-        self._loop = None
-        task, self._watching = self._watching, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
+        """Look out no more, and let others know what they have not been told yet."""
+        self._stop()
+        self._loop = self._channel = None
+        if self._stopping:
+            await asyncio.wait(self._stopping)
+        announcer, self._announcer = self._announcer, None
+        if announcer is not None:
+            await announcer.close()
 
     def _start(self) -> None:
-        if self._loop is not None and self._watching is None and self._database.dialect == "sqlite":
-            self._watching = self._loop.create_task(self._watch(), name="goose-queues-wakeup")
+        if self._loop is None or self._tasks:
+            return
+        if self._layout.family == "sqlite":
+            self._run(Watch(self._database, self._layout, self._now, self._pass_on).run(), "watch")
+        elif self._announcer is None:
+            self._run(self._poll.run(lambda: True), "poll")
+        else:
+            listener = Listener(
+                self._listen_url or self._database.engine.url,
+                channel=self._find_channel,
+                sender=self._sender,
+                send=self._announcer.send,
+                tell=self._pass_on,
+                look=self._poll.look_anew,
+            )
+            self._run(listener.run(), "listener")
+            self._run(self._poll.run(lambda: not listener.hears), "poll")
 
-    async def _watch(self) -> None:
-        counter = self._database.change_counter()
-        seen, quiet = None, 0.0
-        try:
-            while True:
-                pause = QUICK if quiet < LONG else SLOW
-                try:
-                    now = counter()
-                    quiet = quiet + pause if now == seen else 0.0
-                    if now != seen and self._listeners:
-                        self.tell(await read(self._database, self._news))
-                    seen = now
-                except DatabaseClosed:
-                    return
-                except Exception:
-                    log.exception("Watching the database for new jobs failed; polling goes on")
-                    pause = AGAIN
-                await asyncio.sleep(pause)
-        finally:
-            counter.close()
+    def _stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+            task.cancel()
 
-    def _news(self, connection: Connection) -> frozenset[str]:
-        """Queues that have something to claim, and those whose next job is due sooner than at the last look."""
-        before, self._soonest = self._soonest, soonest(connection, self._layout)
-        sooner = {queue for queue, due in self._soonest.items() if due < before.get(queue, due + 1)}
-        # Claims left alone what came due under a pause, and this commit may be the end of that.
-        late = {queue for queue, due in self._soonest.items() if due <= self._now()}
-        return frozenset(sooner.union(late, ready_queues(connection, self._layout)))
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        if self._loop is not None:
+            self._tasks.append(self._loop.create_task(work, name=f"goose-queues-{name}"))
+
+    def _pass_on(self, queues: frozenset[str]) -> None:
+        """Tell everyone in this process."""
+        for hearer in list(self._hearers.values()) if queues else ():
+            try:
+                hearer(queues)
+            except Exception:
+                log.exception("A listener for new jobs failed")
+
+    async def _find_channel(self) -> str:
+        if self._channel is None:
+            self._channel = await self._database.read(lambda connection: channel_name(connection, self._layout))
+        return self._channel

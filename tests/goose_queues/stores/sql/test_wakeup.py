@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from goose_queues.stores.sql.store import SqlStore
@@ -29,14 +32,14 @@ async def test_only_queues_with_something_to_claim_are_reported(store: SqlStore,
 async def test_a_watch_that_fails_says_so_and_goes_on(
     store: SqlStore, hand: Hand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("goose_queues.stores.sql.wakeup.AGAIN", 0.0)
+    monkeypatch.setattr("goose_queues.stores.sql.watch.AGAIN", 0.0)
     heard: list[frozenset[str]] = []
     reading, failures = Database.read, [OSError("gone")]
 
-    async def broken_once(database: Database, operation: object) -> object:
+    async def broken_once(database: Database, operation: object, **how: Any) -> object:
         if failures:
             raise failures.pop()
-        return await reading(database, operation)  # type: ignore[arg-type]
+        return await reading(database, operation, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Database, "read", broken_once)
     await store.insert([new_job()])
@@ -46,8 +49,15 @@ async def test_a_watch_that_fails_says_so_and_goes_on(
 
 
 async def test_nobody_is_watched_for_before_somebody_listens(store: SqlStore) -> None:
-    assert store._wakeup._watching is None
+    def watching() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks()} & {"goose-queues-watch"}
+
+    assert not watching()
+    unsubscribe = store.subscribe(lambda _: None)
+    assert watching()
+    unsubscribe()
+    await wait_until(lambda: not watching())
     store.subscribe(lambda _: None)
-    assert store._wakeup._watching is not None
+    assert watching()
     await store.close()
-    assert store._wakeup._watching is None
+    assert not watching()
