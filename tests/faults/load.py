@@ -90,5 +90,3 @@ def doubles(history: History) -> dict[str, int]:
         if entry.event == "start":
             runs[entry.job] = runs.get(entry.job, 0) + 1
     return {job: number for job, number in runs.items() if number > 1}
-
-

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
+import time
 
 import pytest
 from sqlalchemy import URL
@@ -47,10 +46,13 @@ async def test_blackhole(fleet: Fleet, url: URL, acknowledge: bool) -> None:
                 open_gate(fleet, "late", 2)
                 await wait_until(fleet.is_over)
                 # To the end of the second lease, when nothing of what it had can be good any more.
-                await until_second_lease(fleet)
+                second = fleet.faults[0].at + 2 * LEASE
+                await wait_until(lambda: time.time() >= second, deadline=3 * LEASE)
                 before = fleet.endings()
                 proxy.pass_through()
-            await wait_until(lambda: all(f"the lease of job {job.id} was lost" in fleet.log.read_text() for job in late))
+            await wait_until(
+                lambda: all(f"the lease of job {job.id} was lost" in fleet.log.read_text() for job in late)
+            )
             fleet.kill(other)
             more = await queue.dispatch_many(Step() for _ in range(SLOTS))
             await wait_until(lambda: started(fleet, lonely.pid) >= {job.id for job in more}, deadline=10)
@@ -64,6 +66,13 @@ async def test_blackhole(fleet: Fleet, url: URL, acknowledge: bool) -> None:
     assert first == {**{job.id: "interrupted" for job in held}, **{job.id: "returned" for job in late}}
 
 
-async def until_second_lease(fleet: Fleet) -> None:
-    began = fleet.faults[0].at
-    await wait_until(lambda: now() >= began + 2 * LEASE, deadline=3 * LEASE + 30)
+def started(fleet: Fleet, pid: int) -> set[str]:
+    return {entry.job for entry in fleet.ledger.read() if entry.event == "start" and entry.pid == pid}
+
+
+def gate(fleet: Fleet, name: str) -> str:
+    return str(fleet.folder / name)
+
+
+def open_gate(fleet: Fleet, name: str, attempt: int) -> None:
+    (fleet.folder / f"{name}.{attempt}").touch()

@@ -44,7 +44,9 @@ async def test_restarts_under_load(fleet: Fleet, server: PrivateServer) -> None:
             for _ in range(RESTARTS):
                 await wait_until(lambda: all(map(fleet.running, havoc.workers)))
                 if SOAK:
-                    await wait_until(lambda before=load.acknowledged: load.acknowledged >= before + BETWEEN, deadline=60)
+                    await wait_until(
+                        lambda before=load.acknowledged: load.acknowledged >= before + BETWEEN, deadline=60
+                    )
                 in_hand.append(sum(map(fleet.running, havoc.workers)))
                 went = time.time()
                 with fleet.cut_off():

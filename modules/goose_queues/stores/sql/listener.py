@@ -126,9 +126,10 @@ class Listener:
         sending = asyncio.ensure_future(self._send(probe, probe))
         try:
             arrived = await self._arrives(ear, probe)
-            if not sending.done():
+            if not arrived and not sending.done():
                 raise ConnectionError("no notification could be sent in time")
-            sending.result()
+            # It may be heard before its sender is told that it was sent.
+            await asyncio.wait_for(sending, PROBE)
         finally:
             sending.cancel()
             with suppress(Exception):
