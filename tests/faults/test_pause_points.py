@@ -41,7 +41,7 @@ async def test_a_kill_at_a_point(fleet: Fleet, point: str, number: int) -> None:
         assert in_flight or point == "settle.committed"
     async with goose.running(app, background=True) as kernel:
         queue = kernel.get(Client)
-        await wait_until(lambda: is_over(queue))
+        await wait_until(fleet.is_over)
         progress = await queue.get_batch(batch.id)
         assert (progress.completed, progress.failed, progress.cancelled) == (MEMBERS, 0, 0)
         statuses = [job.status async for job in queue.jobs()]
@@ -63,7 +63,7 @@ async def test_a_stop_at_a_point(fleet: Fleet, point: str) -> None:
         assert stopped.returncode == 0, fleet.log.read_text()
         assert fleet.hand.rows("select count(*) from goose_jobs where state = 'processing'") == [(0,)]
     async with goose.running(app, background=True) as kernel:
-        await wait_until(lambda: is_over(kernel.get(Client)))
+        await wait_until(fleet.is_over)
     check_runs(fleet, chains, twice=set())
     assert fleet.hand.rows("select max(deaths), max(attempts) from goose_jobs") == [(0, 1)]
 
@@ -81,7 +81,7 @@ async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
         await wait_until(lambda: rescuer.poll() is not None)
         assert rescuer.returncode == -signal.SIGKILL, fleet.log.read_text()
     async with goose.running(app, background=True) as kernel:
-        await wait_until(lambda: is_over(kernel.get(Client)))
+        await wait_until(fleet.is_over)
     assert fleet.hand.rows("select count(*) from goose_jobs where state <> 'completed'") == [(0,)]
     assert fleet.hand.rows("select max(deaths) from goose_jobs") == [(1,)]
 
@@ -94,11 +94,6 @@ async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, lis
     batch = queue.batch(Step(label="member") for _ in range(MEMBERS))
     handle = await batch.then(Step(label="then")).catch(Step(label="catch")).finally_(Step(label="finally")).dispatch()
     return chains, handle, await queue.dispatch_many(Step(label="plain") for _ in range(PLAIN))
-
-
-async def is_over(queue: Client) -> bool:
-    stats = (await queue.stats())["default"]
-    return stats.pending == stats.scheduled == stats.processing == 0
 
 
 def lapse_leases(fleet: Fleet) -> set[str]:
