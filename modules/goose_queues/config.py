@@ -127,6 +127,12 @@ def _url(value: Any, info: ValidationInfo) -> str | None:
     return str(value)
 
 
+def _listen_url(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and re.match(r"postgres(ql)?(\+[a-z0-9_]+)?://", value)):
+        raise ValueError(value)
+    return value
+
+
 Seconds: TypeAlias = Annotated[float, _checked(_at_least(0), "a non-negative timedelta or number of seconds")]
 PositiveSeconds: TypeAlias = Annotated[
     float, _checked(_at_least(0.001), "a timedelta or number of seconds, at least 1 ms")
@@ -147,6 +153,8 @@ class Settings(BaseSettings):
     driver: Annotated[Literal["sql", "redis"], _checked(_one_of("sql", "redis"), '"sql" or "redis"')] = "sql"
     url: Annotated[str | None, PlainValidator(_url)] = None
     """None: the application's own database, else ``sqlite:///goose.db``."""
+    listen_url: Annotated[str | None, _checked(_listen_url, "a postgresql:// URL that leads past the pooler")] = None
+    """PostgreSQL: where notifications are heard; None: where the jobs are."""
     queue: QueueName = "default"
     """Where a job goes that names no queue."""
     default_retry_limit: Annotated[int, _checked(values.retries, f"an integer 0..{values.MAX_RETRIES}")] = 3
@@ -245,7 +253,7 @@ class _Environment(PydanticBaseSettingsSource):
 
 def _parsed(option: str, text: str) -> Any:
     text = text.strip()
-    if option in ("driver", "url", "queue", "synchronous"):
+    if option in ("driver", "url", "listen_url", "queue", "synchronous"):
         return text
     if text.lower() in ("none", "null"):
         return None
@@ -287,7 +295,7 @@ class _Plain(str):
 
 
 def _shown(option: str, value: Any) -> _Plain:
-    if option == "url":
+    if option in ("url", "listen_url"):
         return _Plain(repr(mask_secrets(str(value))) if value is not None else "None")
     try:
         return _Plain(cut(mask_secrets(repr(value))))

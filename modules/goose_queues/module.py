@@ -50,11 +50,13 @@ class QueuesModule(Module):
     Args:
         driver: ``"sql"``; ``"redis"`` is refused: not supported by this version.
         url: Where jobs are kept: any supported URL. Else the application's own database, else ``sqlite:///goose.db``.
+        listen_url: PostgreSQL: where notifications are heard, if ``url`` leads through a pooler that passes none on.
         queue: Where a job goes that names no queue; ``"default"``.
         default_retry_limit: How many failed attempts are followed by another; 3.
         default_retry_delay: The wait after a failure, a duration or a backoff; 1 s.
         default_timeout: For one attempt, None: no limit; 5 min.
-        poll_interval: How often a worker looks for jobs without being woken; 5 s, at least 50 ms.
+        poll_interval: How often a worker claims without being woken; where others cannot wake it, it looks for news five
+            times as often at least; 5 s, at least 50 ms.
         cleanup_interval: How often old finished jobs are deleted; 1 h.
         retention_period: How long finished jobs are kept; 7 days.
         stale_job_timeout: The lease: a worker silent for this long has lost its jobs; 30 s, at least 5 s.
@@ -81,6 +83,7 @@ class QueuesModule(Module):
         *,
         driver: Literal["sql", "redis"] | Unset = UNSET,
         url: str | Unset | None = UNSET,
+        listen_url: str | Unset | None = UNSET,
         queue: str | Unset = UNSET,
         default_retry_limit: int | Unset = UNSET,
         default_retry_delay: Duration | Backoff | Unset = UNSET,
@@ -133,10 +136,23 @@ class QueuesModule(Module):
 
 
 def open_store(settings: Settings, clock: Clock, database: Database | None = None) -> Store:
-    """The store of the driver and URL that the settings name; on the application's own database where it is the same."""
+    """The store of the driver and URL that the settings name; on the application's own database where it is the same.
+
+    Raises:
+        ConfigError: There is nothing to listen to.
+    """
     database, shared = _database(settings, database)
     migrates = database.dialect == "sqlite" if settings.auto_migrate is None else settings.auto_migrate
-    return SqlStore(database, clock, owns_database=not shared, auto_migrate=migrates)
+    if settings.listen_url is not None and database.dialect != "postgresql":
+        raise ConfigError(f"listen_url is for jobs on PostgreSQL; they are kept in {database.url}")
+    return SqlStore(
+        database,
+        clock,
+        owns_database=not shared,
+        auto_migrate=migrates,
+        poll_interval=settings.poll_interval,
+        listen_url=settings.listen_url,
+    )
 
 
 def register(kernel: Kernel) -> Registry:

@@ -8,6 +8,7 @@ from goose_sql.errors import (
     DatabaseClosed,
     DatabaseUnavailable,
     MissingDriver,
+    SmallPool,
     SqlError,
 )
 from goose_sql.module import DatabaseCommands, SqlModule
@@ -23,6 +24,7 @@ __all__ = [
     "DatabaseCommands",
     "DatabaseUnavailable",
     "MissingDriver",
+    "SmallPool",
     "SqlError",
     "SqlModule",
     "Tables",

@@ -18,7 +18,7 @@ _ALLOWED: Final = {
     "url": 'a URL like "sqlite:///app.db" or "postgresql://user@host/name"',
     "synchronous": '"full" or "normal"',
     "busy_timeout": "seconds above 0, at most 3600",
-    "pool_size": "an integer 1..1000",
+    "pool_size": "an integer 1..1000, on a server at least 2",
     "auto_migrate": "True, False or None",
     "echo": "True or False",
 }
@@ -39,7 +39,7 @@ class SqlSettings(BaseSettings):
     busy_timeout: Annotated[float, Field(gt=0, le=3600)] = BUSY_TIMEOUT
     """SQLite: seconds to wait for the write lock."""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = POOL_SIZE
-    """Connections kept for sessions; under load there are some more."""
+    """Connections, on a server at least 2 and never more than these (beside one of the heartbeat's)."""
     auto_migrate: bool | None = None
     """Whether boot makes and upgrades the tables; None: on SQLite yes, on servers no."""
     echo: bool = False

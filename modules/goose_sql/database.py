@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from goose.scope import Scope
 from goose_sql.calls import Operation
-from goose_sql.errors import BadUrl, DatabaseClosed
+from goose_sql.errors import BadUrl, DatabaseClosed, SmallPool
 from goose_sql.on_server import OnServer
 from goose_sql.on_sqlite import OnSqlite
 from goose_sql.readers import ChangeCounter
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT: Final = 30.0
 POOL_SIZE: Final = 10
+SMALLEST_POOL: Final = 2
 
 
 class Backend(Protocol):
@@ -80,12 +81,15 @@ class Database:
         synchronous: SQLite: ``"full"`` (a commit survives a power cut) or ``"normal"`` (it survives a crash of the
             process, and much less waiting for the disk).
         busy_timeout: SQLite: seconds to wait for the write lock.
-        pool_size: Connections that are kept for sessions; under load there are some more.
+        pool_size: Connections at most. A server's budget in each process is these, at least 2, and one more for
+            ``write_blocking`` once that is used; changing the layout takes one for as long as it lasts. SQLite: those
+            that are kept for sessions.
         echo: Log every statement.
 
     Raises:
         BadUrl: The URL cannot be used.
         MissingDriver: Its driver is not installed.
+        SmallPool: The pool is too small for a server.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class Database:
         self._busy_timeout: Final = busy_timeout
         self._pool_size: Final = pool_size
         self._echo: Final = echo
+        if self.dialect != "sqlite" and pool_size < SMALLEST_POOL:
+            raise SmallPool(self.url, pool_size, SMALLEST_POOL)
         self._backend: Backend | None = None
 
     @property
@@ -134,7 +140,11 @@ class Database:
         return self._backend is not None
 
     def same_place(self, url: str | URL) -> bool:
-        """Whether a URL leads to this database's data; a private SQLite file has a place while it is open."""
+        """Whether a URL leads to this database's data, by whatever driver.
+
+        A private SQLite file has a place while it is open. Servers are compared by host, port and database: another name
+        of the same host, or a pooler in front of it, is another place.
+        """
         here = self._address if self._backend is None else self._backend.address
         try:
             return here.same_place(place_of(url))
@@ -177,7 +187,7 @@ class Database:
             DatabaseClosed: It is not open.
             DatabaseUnavailable: It does not answer.
         """
-        await self.read(_touch)
+        await self.read(_touch, single=True)
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A session for scripts and tests: ``async with database.session() as session, session.begin(): ...``."""

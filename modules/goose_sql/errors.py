@@ -21,6 +21,7 @@ __all__ = [
     "NoDatabase",
     "NotYourTransaction",
     "PendingMigrations",
+    "SmallPool",
     "SqlError",
     "SqliteOnly",
     "UnknownModule",
@@ -56,6 +57,22 @@ class MissingDriver(SqlError, ConfigError):
 
     def __str__(self) -> str:
         return f"{self.url} needs the package {self.package}, which is not installed: pip install {self.install}"
+
+
+class SmallPool(SqlError, ConfigError):
+    """A server's pool in which two things that wait for each other would not find room."""
+
+    def __init__(self, url: str, pool_size: int, needed: int) -> None:
+        super().__init__(url, pool_size, needed)
+        self.url = url
+        self.pool_size = pool_size
+        self.needed = needed
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url}: pool_size={self.pool_size} is not allowed; a server needs at least {self.needed}, "
+            "as a session that is open must leave room for what its code writes meanwhile."
+        )
 
 
 class UnsupportedDatabase(SqlError):

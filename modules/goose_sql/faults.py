@@ -32,6 +32,8 @@ _GONE_CODES: Final = frozenset(
     | {2002, 2003, 2004, 2005, 2006, 2013, 2014, 2055, 3168, 4031}
 )
 """MySQL: too many connections; shutting down; the host is blocked; the line broke; the connection was killed; idle."""
+_REFUSED_STATES: Final = frozenset({"28000", "28P01", "3D000"})
+"""Who one is, the password, the name of the database."""
 _READ_ONLY_STATES: Final = frozenset({"25006"})
 _READ_ONLY_CODES: Final = frozenset({1290, 1836})
 """It became a replica, or an administrator has locked it; what was its connection may lead to another server next."""
@@ -81,7 +83,7 @@ def _isunavailable(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         # Without a statement it is the connecting itself that failed.
         connecting = error.statement is None and isinstance(error, OperationalError | InterfaceError)
-        return error.connection_invalidated or connecting or is_lost(error)
+        return error.connection_invalidated or connecting or is_lost(error) or _signs(error)[0] in _REFUSED_STATES
     return isinstance(error, PoolTimeout | OSError) or is_lost(error)
 
 

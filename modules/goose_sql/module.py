@@ -30,13 +30,14 @@ class SqlModule(Module):
         url: What ``Database`` takes; else ``$DATABASE_URL``.
         synchronous: SQLite: ``"full"`` (durable at a power cut) or ``"normal"`` (durable at a crash of the process).
         busy_timeout: SQLite: seconds to wait for the write lock; 30.
-        pool_size: Connections kept for sessions; 10.
+        pool_size: Connections at most, on a server at least 2; 10.
         auto_migrate: Whether boot makes and upgrades the tables of every module; None: on SQLite yes, on servers no.
         echo: Log every statement.
 
     Raises:
         ConfigError: Options are wrong; all of them are named.
         MissingDriver: The URL's driver is not installed.
+        SmallPool: The pool is too small for a server.
     """
 
     is_global = True

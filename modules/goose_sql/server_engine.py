@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Dialect as SqlDialect
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from goose_sql.faults import is_lost
@@ -34,7 +34,9 @@ _RECYCLE: Final = 1800
 _IDLE: Final = 60.0
 """Seconds at rest after which a connection's silence proves nothing: the server is asked."""
 
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _IDLE_LIMIT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""So that the locks of our own transactions end soon where this process is gone or frozen. Sessions may take their time."""
 
 _SINCE: Final = "goose_sql.since"
 _STRICT: Final = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
@@ -72,8 +74,6 @@ class ServerEngine:
         )
         self.can_autocommit = False
         """Whether single statements may be left to the server's autocommit; ``on_server`` finds out."""
-        self.idle_limit: Final = _IDLE_LIMIT if address.dialect == "postgresql" else None
-        """What a transaction of our own says first, so that its locks end soon where this process is gone or frozen."""
         self.watch: Final = Watch(self._ask)
         self._dialect: Final[SqlDialect] = self.engine.dialect
         engine = self.engine.sync_engine
@@ -82,8 +82,29 @@ class ServerEngine:
         event.listen(engine, "checkout", self._taken)
         event.listen(engine, "reset", self._given_back)
         event.listen(engine, "checkin", self._at_rest)
+        event.listen(engine, "close", self._closing)
         event.listen(engine, "invalidate", self._gone)
         event.listen(engine, "detach", self._gone)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction of our own, to be committed inside; else it is rolled back."""
+        if self.address.dialect != "postgresql":
+            async with self.engine.connect() as connection:
+                yield connection
+        elif self.engine.driver == "asyncpg":
+            async with self.engine.connect() as connection:
+                await connection.exec_driver_sql(_IDLE_LIMIT)
+                yield connection
+        else:
+            # psycopg sends statements without parameters as they are, even two: one round trip for both.
+            with autocommit():
+                connection = await self.engine.connect()
+            try:
+                await connection.exec_driver_sql(f"{_BEGIN}; {_IDLE_LIMIT}")
+                yield connection
+            finally:
+                await connection.close()
 
     async def close(self) -> None:
         """Close every connection at rest."""
@@ -133,16 +154,22 @@ class ServerEngine:
 
     def _given_back(self, connection: Any, _: ConnectionPoolEntry, state: PoolResetState) -> None:
         """Roll back what is open; MySQL's drivers would send a ROLLBACK in any case."""
-        if not state.asyncio_safe or state.terminate_only or state.transaction_was_reset:
+        if not state.asyncio_safe or state.terminate_only:
             return
-        is_open = getattr(self._dialect.get_driver_connection(connection), "get_transaction_status", None)
-        if is_open is None or is_open():
-            self._dialect.do_rollback(connection)
+        if _is_in_transaction(self._dialect.get_driver_connection(connection)):
+            connection.rollback()
 
     def _at_rest(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if connection is not None:
             self.watch.end(self._dialect.get_driver_connection(connection))
             record.info[_SINCE] = time.monotonic()
+
+    def _closing(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        """Let go of a connection that is dead already: aiomysql fails to say good-bye on it, and leaves it open."""
+        fileno = fileno_of(self._dialect.get_driver_connection(connection))
+        end = getattr(connection, "_terminate_force_close", None)
+        if end is not None and fileno is not None and (fileno < 0 or has_news(fileno)):
+            end()
 
     def _gone(self, connection: Any, *_: Any) -> None:
         if connection is not None:
@@ -163,6 +190,16 @@ def _judge(context: ExceptionContext) -> None:
     """Have connections thrown away that are lost, also where SQLAlchemy does not know the driver's way to say so."""
     if is_lost(context.original_exception):
         context.is_disconnect = True
+
+
+def _is_in_transaction(driver: Any) -> bool:
+    """What the driver knows of it from the server's last answer."""
+    if hasattr(driver, "get_transaction_status"):
+        return bool(driver.get_transaction_status())
+    if hasattr(driver, "is_in_transaction"):
+        return bool(driver.is_in_transaction())
+    # Of psycopg's states IDLE is 0.
+    return bool(driver.info.transaction_status)
 
 
 def _set_autocommit(connection: Any, value: bool) -> None:

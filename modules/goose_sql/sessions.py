@@ -89,7 +89,10 @@ async def to_its_end(work: Coroutine[Any, Any, T], *, grace: float | None = None
     torn_off: asyncio.TimerHandle | None = None
     while not task.done():
         try:
-            with anyio.CancelScope(shield=cancelled is not None):
+            if cancelled is None:
+                await asyncio.wait((task,))
+                continue
+            with anyio.CancelScope(shield=True):
                 await asyncio.wait((task,))
         except asyncio.CancelledError as error:
             cancelled = error

@@ -91,11 +91,10 @@ async def _read(server: ServerEngine, operation: Operation[T], *, single: bool) 
 
 
 async def _transaction(server: ServerEngine, operation: Operation[T], doubt: _Doubt) -> T:
-    async with server.engine.connect() as connection, connection.begin():
-        if server.idle_limit is not None:
-            await connection.exec_driver_sql(server.idle_limit)
+    async with server.transaction() as connection:
         result = await connection.run_sync(operation)
         doubt.is_open = True
+        await connection.commit()
     return result
 
 

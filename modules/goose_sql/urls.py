@@ -161,4 +161,6 @@ def _place(address: Address) -> tuple[str, str, int | None, str | None]:
     url = address.url
     family = "mysql" if address.dialect == "mariadb" else address.dialect
     host = str(url.host or url.query.get("host") or "").lower()
-    return family, "" if host in _LOCAL else host, url.port or _PORTS[address.dialect], url.database or url.username
+    # A path is the folder of a socket, on this machine.
+    here = host in _LOCAL or host.startswith("/")
+    return family, "" if here else host, url.port or _PORTS[address.dialect], url.database or url.username

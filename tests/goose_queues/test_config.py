@@ -38,6 +38,7 @@ def test_options_come_from_the_environment_and_arguments_win(monkeypatch: pytest
         "DEFAULT_TIMEOUT": "none",
         "ENABLE_STALE_JOB_RECOVERY": "False",
         "URL": "sqlite:///env.db",
+        "LISTEN_URL": "postgresql://server/app",
         "DEFAULT_RETRY_LIMIT": "7",
         "DEFAULT_RETRY_DELAY": "30",
         "QUEUE": "",
@@ -52,6 +53,7 @@ def test_options_come_from_the_environment_and_arguments_win(monkeypatch: pytest
     assert (settings.poll_interval, settings.default_timeout) == (0.5, None)
     assert settings.enable_stale_job_recovery is False
     assert (settings.url, settings.queue, settings.default_retry_limit) == ("sqlite:///env.db", "default", 2)
+    assert settings.listen_url == "postgresql://server/app"
     assert settings.default_retry_delay == Backoff(30.0)
 
 
@@ -79,6 +81,10 @@ def test_options_come_from_the_environment_and_arguments_win(monkeypatch: pytest
         ({"limits": {"a": 0}}, "limits={'a': 0}: an integer above 0 for each queue: {'exports': 1}"),
         ({"limits": 1}, "limits=1: an integer above 0 for each queue: {'exports': 1}"),
         ({"driver": "mongo"}, 'driver=\'mongo\': "sql" or "redis"'),
+        (
+            {"listen_url": "mysql://app:secret@here/app"},
+            "listen_url='mysql://app:***@here/app': a postgresql:// URL that leads past the pooler",
+        ),
         ({"synchronous": "off"}, 'synchronous=\'off\': "full" or "normal"'),
         ({"default_retry_limit": None}, "default_retry_limit=None: an integer 0..1000"),
         ({"default_timeout": 0}, "default_timeout=0: a timedelta or number of seconds above 0, or None for no timeout"),

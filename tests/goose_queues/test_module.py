@@ -123,6 +123,13 @@ class TestWhatIsRefused:
             QueuesModule(driver="redis", url="redis://localhost")
         assert str(error.value) == "driver='redis' is not supported by this version; use driver=\"sql\""
 
+    async def test_nothing_to_listen_to(self) -> None:
+        """listen_url is refused where the jobs are not on PostgreSQL."""
+        with pytest.raises(ConfigError) as error:
+            async with goose.running(app(QueuesModule(url="sqlite://", listen_url="postgresql://here/db"))):
+                pass
+        assert str(error.value) == "listen_url is for jobs on PostgreSQL; they are kept in sqlite://"
+
     async def test_two_jobs_of_one_name(self, make_app: MakeApp) -> None:
         """Two jobs that would be stored under one name are refused at boot."""
         with pytest.raises(DuplicateJobName, match=r"^'Note' from \S*test_module and \S*test_module: set name="):

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import goose_sql.urls
+from goose_sql import Database
 from goose_sql.errors import BadUrl, MissingDriver
 from goose_sql.urls import address_of, masked, place_of, without_secrets
 
@@ -64,6 +65,24 @@ def test_same_server() -> None:
     assert here.same_place(address_of("mariadb+aiomysql://two@127.0.0.1:3306/shop"))
     assert not here.same_place(address_of("mysql://one@localhost/other"))
     assert not here.same_place(address_of("postgresql://one@localhost/shop"))
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "postgresql+psycopg2://two@localhost/shop",
+        "postgresql+pg8000://127.0.0.1:5432/shop",
+        "postgresql+asyncpg:///shop?host=/var/run/postgresql",
+        "postgres://[::1]/shop?application_name=other",
+    ],
+)
+def test_same_server_by_another_driver(there: str) -> None:
+    """A caller's own engine may use a driver that is blocking or not installed here, and reach this machine as it likes."""
+    database = Database("postgresql://one:x@localhost/shop")
+    assert database.same_place(there)
+    assert not database.same_place(there.replace("/shop", "/other"))
+    assert not database.same_place("postgresql+psycopg2://elsewhere/shop")
+    assert not database.same_place("oracle://localhost/shop")
 
 
 def test_masked() -> None:

@@ -215,6 +215,8 @@ class PrivateMariaDB(PrivateServer):
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.folder / 'data' / 'socket'}",
             f"--pid-file={self.folder / 'data' / 'pid'}",
+            # In a folder of temporary files that it shares it would remove those of other servers.
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
@@ -315,7 +317,13 @@ def _new_postgres() -> Path:
 def _new_mariadb() -> Path:
     def make(folder: Path) -> None:
         _output(
-            [binary("mysql", "mariadb-install-db"), "--no-defaults", f"--datadir={folder / 'data'}", *_INSTALL_DB],
+            [
+                binary("mysql", "mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={folder / 'data'}",
+                f"--tmpdir={folder}",
+                *_INSTALL_DB,
+            ],
             "mysql",
         )
 

@@ -43,6 +43,8 @@ class TcpProxy:
         self._delay = 0.0
         self.accepted = 0
         """Connections so far."""
+        self.pieces = 0
+        """What clients have sent so far; of one that waits for each answer, its round trips."""
 
     @property
     def url(self) -> URL:
@@ -127,8 +129,8 @@ class TcpProxy:
         self._is_open.set()
 
     async def _cut(self) -> None:
-        for line in tuple(self._lines):
-            line.reset()
+        cut = [line.reset() for line in self._lines]
+        await asyncio.gather(*cut, return_exceptions=True)
 
     async def _accept(self) -> None:
         while True:
@@ -142,7 +144,7 @@ class TcpProxy:
         client.setblocking(False)
         server = socket.socket()
         server.setblocking(False)
-        line = _Line(self, client, server)
+        line = _Line(self, client, server, asyncio.current_task())
         try:
             await self._loop.sock_connect(server, self._target)
             self._lines.add(line)
@@ -165,28 +167,34 @@ class TcpProxy:
 class _Line:
     """One connection of a client, and the one to the server that belongs to it."""
 
-    def __init__(self, proxy: TcpProxy, client: socket.socket, server: socket.socket) -> None:
+    def __init__(
+        self, proxy: TcpProxy, client: socket.socket, server: socket.socket, task: asyncio.Task[None] | None
+    ) -> None:
         self.client: Final = client
         self.server: Final = server
         self._proxy: Final = proxy
+        self._task: Final = task
 
     async def forward(self, source: socket.socket, sink: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         for each in (source, sink):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while piece := await loop.sock_recv(source, 65536):
+            self._proxy.pieces += source is self.client
             await self._proxy.held()
             await loop.sock_sendall(sink, piece)
         await self._proxy.held()
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    def reset(self) -> None:
+    def reset(self) -> asyncio.Task[None]:
         for each in (self.client, self.server):
             with suppress(OSError):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                each.shutdown(socket.SHUT_RD)
-        self._proxy._lines.discard(self)
+        if self._task is None:
+            raise RuntimeError("a line belongs to a task")
+        self._task.cancel()
+        return self._task
 
     def close(self) -> None:
         self.client.close()

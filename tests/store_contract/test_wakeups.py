@@ -1,4 +1,4 @@
-"""Whoever waits for work hears of it, from this process and from others."""
+"""Whoever waits for work hears of it, from this process and from others: of queues from which it has claimed in vain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from goose_queues.clock import Clock
 from goose_queues.record import Completed, Released, Retry
 from goose_queues.store import Store
-from store_contract.making import ERROR, LEASE, MAX_DEATHS, claim_one, new_job, settle
+from store_contract.making import ERROR, LEASE, MAX_DEATHS, claim, claim_one, new_job, settle
 from waiting import wait_until
 
 
@@ -21,6 +21,7 @@ async def test_an_insert_in_this_process_tells_at_once(store: Store) -> None:
 async def test_an_insert_in_another_process_is_heard_of(store: Store, other: Store) -> None:
     heard: set[str] = set()
     store.subscribe(heard.update)
+    assert (await claim(store, queue="emails")).jobs == ()
     await other.insert([new_job(queue="emails")])
     await wait_until(lambda: "emails" in heard)
 
@@ -28,6 +29,7 @@ async def test_an_insert_in_another_process_is_heard_of(store: Store, other: Sto
 async def test_an_earlier_time_in_another_process_is_heard_of(store: Store, other: Store) -> None:
     heard: list[frozenset[str]] = []
     store.subscribe(heard.append)
+    await claim(store)
     await other.insert([new_job(delay=1000.0)])
     await wait_until(lambda: heard != [])
     heard.clear()
@@ -38,6 +40,8 @@ async def test_an_earlier_time_in_another_process_is_heard_of(store: Store, othe
 async def test_the_end_of_a_pause_in_another_process_is_heard_of(store: Store, other: Store, clock: Clock) -> None:
     heard: set[str] = set()
     store.subscribe(heard.update)
+    for queue in ("default", "emails"):
+        await claim(store, queue=queue)
     await other.insert([new_job(delay=10.0)])
     await other.pause("default")
     await other.insert([new_job(queue="emails")])

@@ -213,6 +213,7 @@ queues_module = QueuesModule(
     default_retry_limit=3,
     default_retry_delay=timedelta(seconds=1),
     default_timeout=timedelta(minutes=5),
+    listen_url=None,
     poll_interval=timedelta(seconds=5),
     cleanup_interval=timedelta(hours=1),
     retention_period=timedelta(days=7),

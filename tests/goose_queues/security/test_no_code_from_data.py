@@ -54,6 +54,7 @@ IMPORTERS = {
     "goose/commands/main.py": "importlib.metadata: the version that is installed",
     "goose/origin.py": "the application again, for a process that this one starts; places of modules already imported",
     "goose_sql/migrations.py": "the migrations that a module's class names",
+    "goose_sql/server_engine.py": "the driver that a URL of the settings asks for, by a name that SQLAlchemy knows",
     "goose_sql/urls.py": "find_spec: whether the driver is installed that a URL of the settings asks for",
 }
 """Who may use importlib, and for what; each name is of the application's code or settings, never of a store."""
@@ -69,6 +70,7 @@ LOOKUPS = {
         "getattr(dialect, word)": "a constant of the file",
         "setattr(dialect, word, partial(_then, getattr(dialect, word), ended))": "a constant of the file",
     },
+    "goose_sql/sockets.py": {"getattr(socket, name, None)": "a constant of the file"},
 }
 """Attributes that are looked up by a name which is no literal, in the packages that read from a store."""
 

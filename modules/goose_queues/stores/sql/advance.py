@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.line import of_members
 from goose_queues.stores.sql.moving import Moving
 from goose_queues.stores.sql.rows import plain
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -338,12 +339,13 @@ def _breaking_empty(layout: Layout) -> Changing:
 @lru_cache(maxsize=16)
 def _unfinished(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
+    state, is_member = of_members(layout, jobs)
     return layout.prepare(
         select(_ONE)
         .where(
-            jobs.c.batch_role == word(MEMBER),
+            is_member,
             jobs.c.batch_id == bindparam("of_batch"),
-            jobs.c.state.in_([word(state) for state in UNFINISHED]),
+            state.in_([word(state) for state in UNFINISHED]),
         )
         .limit(_ONE)
     )
@@ -352,10 +354,9 @@ def _unfinished(layout: Layout) -> Statement:
 @lru_cache(maxsize=16)
 def _tally(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
+    state, is_member = of_members(layout, jobs)
     return layout.prepare(
-        select(jobs.c.state, _NUMBER)
-        .where(jobs.c.batch_role == word(MEMBER), jobs.c.batch_id == bindparam("of_batch"))
-        .group_by(jobs.c.state)
+        select(state, _NUMBER).where(is_member, jobs.c.batch_id == bindparam("of_batch")).group_by(state)
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, any_, delete, func, update
 
 from goose_queues.stores.sql.given import Many
+from goose_queues.stores.sql.line import along
 from goose_queues.stores.sql.statement import Layout, Values
 from goose_queues.stores.sql.tables import rowid
 
@@ -44,8 +45,11 @@ class Changing:
             columns = (alias.c.id, *(alias.c[name] for name in tell))
             locking = chosen.with_only_columns(*columns).with_for_update(of=alias, skip_locked=skip_locked)
             self._first = layout.prepare(locking)
+            by_key = _change(table, values)
+            if table is layout.tables.jobs and values is not None:
+                by_key = along(layout, by_key, table, index=None)
             self._by_key = Many(
-                layout, {"of_key": "key"}, lambda given: _change(table, values).where(table.c.id == given["of_key"])
+                layout, {"of_key": "key"}, lambda given: by_key.where(given.is_for(table.c.id, "of_key"))
             )
         else:
             change: Any = _change(table, values).where(

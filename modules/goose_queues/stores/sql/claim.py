@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -34,6 +35,7 @@ from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.given import Given, Many
+from goose_queues.stores.sql.line import along, due_at, standing, urgency
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
@@ -206,16 +208,20 @@ def _kept(
 def _promotion(layout: Layout) -> Statement | Changing:
     jobs = layout.tables.jobs
     late = jobs.alias("late")
-    due = select().select_from(late).where(_is_late(late)).order_by(late.c.due_at).limit(bindparam("most"))
+    ripe = (
+        select().select_from(late).where(_is_late(layout, late)).order_by(due_at(layout, late)).limit(bindparam("most"))
+    )
     if layout.family == "mysql":
-        return Changing(layout, jobs, due, late, {"state": word(READY)}, (), skip_locked=True)
-    return layout.prepare(update(jobs).where(_is_chosen(layout, due, late)).values(state=word(READY)))
+        return Changing(layout, jobs, along(layout, ripe, late), late, {"state": word(READY)}, (), skip_locked=True)
+    return layout.prepare(update(jobs).where(_is_chosen(layout, ripe, late)).values(state=word(READY)))
 
 
-def _is_late(late: FromClause) -> ColumnElement[bool]:
+def _is_late(layout: Layout, late: FromClause) -> ColumnElement[bool]:
     """Whether a job of the queue has come due without having been made ready."""
     return and_(
-        late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"), late.c.due_at <= bindparam("now")
+        *standing(layout, late, SCHEDULED),
+        late.c.queue == bindparam("of_queue"),
+        due_at(layout, late) <= bindparam("now", type_=BigInteger),
     )
 
 
@@ -248,15 +254,14 @@ def _first(layout: Layout, names: int | None) -> tuple[NamedFromClause, Select[A
         known = first.c.name.collate("C") == any_(cast(bindparam("names"), ARRAY(Text)))
     else:
         known = first.c.name.in_([bindparam(f"name_{number}") for number in range(names)])
-    urgency = first.c.falling if layout.family == "mysql" else first.c.priority.desc()
     chosen = (
         select()
         .select_from(first)
         .where(first.c.state == word(READY), first.c.queue == bindparam("of_queue"), known)
-        .order_by(urgency, first.c.due_at, first.c.id)
+        .order_by(urgency(layout, first), due_at(layout, first), first.c.id)
         .limit(bindparam("most"))
     )
-    return first, chosen
+    return first, along(layout, chosen, first)
 
 
 _LEASED: Final[dict[str, Any]] = {
@@ -289,7 +294,9 @@ def _taking_at_once(layout: Layout) -> Statement:
     first, chosen = _first(layout, None)
     is_paused = exists().where(paused.c.queue == bindparam("of_queue"))
     # What has come due meanwhile may go before what is ready: it has to be made ready first.
-    free = chosen.where(~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(late))))
+    free = chosen.where(
+        ~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(layout, late)))
+    )
     key: ColumnElement[Any] = rowid("first", layout.family).label("key")
     locked = (
         free.with_only_columns(key, first.c.priority, first.c.due_at, first.c.id, first.c.deaths)
@@ -341,7 +348,8 @@ def _taking_locked(layout: Layout) -> Many:
     jobs = layout.tables.jobs
 
     def build(given: Given) -> Any:
-        return update(jobs).where(jobs.c.id == given["of_id"]).values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
+        change = along(layout, update(jobs), jobs, index=None).where(given.is_for(jobs.c.id, "of_id"))
+        return change.values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
 
     return Many(layout, {"of_id": "key"}, build)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, null, select
 
 from goose_queues.stores.sql.given import Given, Kind, Many
+from goose_queues.stores.sql.line import along
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import PROCESSING, word
 
@@ -24,13 +25,19 @@ HOLDER: Final[dict[str, Kind]] = {"of_id": "key", "of_token": "key"}
 def held(layout: Layout, given: Given | None = None) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a holder may change a job; parameters ``of_id`` and ``of_token``."""
     jobs = layout.tables.jobs
-    # PostgreSQL: a state spelt as the partial index spells it would have it walk all that runs, instead of finding by ids.
-    state = func.coalesce(jobs.c.state, literal_column("''")) if layout.family == "postgresql" else jobs.c.state
     return (
         jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
-        state == word(PROCESSING),
+        is_processing(layout),
         jobs.c.token == (bindparam("of_token") if given is None else given["of_token"]),
     )
+
+
+def is_processing(layout: Layout) -> ColumnElement[bool]:
+    """Whether a job that is found by its id is under a lease."""
+    jobs = layout.tables.jobs
+    # PostgreSQL: a state spelt as the partial index spells it would have it walk all that runs, instead of finding by ids.
+    state = func.coalesce(jobs.c.state, literal_column("''")) if layout.family == "postgresql" else jobs.c.state
+    return state == word(PROCESSING)
 
 
 def holders(connection: Connection, layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,12 +73,18 @@ def _locking(layout: Layout) -> Many:
     jobs = layout.tables.jobs
 
     def build(given: Given) -> Any:
+        # MySQL looks for a list of keys; the token is compared where the answer is looked up.
+        by_id = (given.is_for(jobs.c.id, "of_id"), jobs.c.state == word(PROCESSING))
+        whose = by_id if layout.family == "mysql" else held(layout, given)
         # The order: PostgreSQL locks as it comes upon the rows, after the sorting.
-        return (
+        return along(
+            layout,
             select(jobs.c.id, jobs.c.token, jobs.c.cancel_requested, jobs.c.note)
-            .where(*held(layout, given))
+            .where(*whose)
             .order_by(jobs.c.id)
-            .with_for_update(of=jobs)
+            .with_for_update(of=jobs),
+            jobs,
+            index=None,
         )
 
-    return Many(layout, HOLDER, build)
+    return Many(layout, {"of_id": "key"} if layout.family == "mysql" else HOLDER, build)

@@ -1,17 +1,19 @@
-"""What is next in every queue of a server, seen by one statement: where that has changed, somebody should claim.
+"""What is next in each of some queues of a server, seen by one statement: where that has changed, somebody should claim.
 
-Used by ``poll``. It leaps from queue to queue in the claim's own indexes, however many jobs there are.
+Used by ``poll``. Each queue costs a few entries of the claim's own indexes, however many jobs there are. That the names
+are given is what makes it so: MariaDB does not leap from one queue to the next inside of a statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import CTE, ColumnElement, Connection, literal_column, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, union_all
 
+from goose_queues.stores.sql.line import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import READY, SCHEDULED, word
 
@@ -19,81 +21,60 @@ _ONE: Final[ColumnElement[int]] = literal_column("1")
 
 
 @dataclass(frozen=True, slots=True)
-class Fronts:
-    """What was next at one moment."""
+class Front:
+    """What was next in one queue at one moment."""
 
-    ready: Mapping[str, str]
-    """Of each queue that has something to claim: the job that is next."""
-    due: Mapping[str, int]
-    """Of each queue that has something later: when that is due."""
-    paused: frozenset[str]
+    ready: str | None
+    """The job that a claim would get first."""
+    due: int | None
+    """When the first of the others is due."""
+    is_paused: bool
 
-    def news_since(self, before: Fronts) -> frozenset[str]:
-        """Queues from which a claim may now get what it did not get before.
-
-        A job that nobody here may claim stays in front and is no news: it must not have everybody claim again and again.
-        """
-        moved = {queue for queue, job in self.ready.items() if before.ready.get(queue) != job}
-        moved.update(queue for queue, due in self.due.items() if before.due.get(queue) != due)
-        return frozenset(moved | before.paused) - self.paused
+    @property
+    def is_open(self) -> bool:
+        """Whether a claim could get something, now or later."""
+        return not self.is_paused and (self.ready is not None or self.due is not None)
 
 
-NOTHING: Final = Fronts({}, {}, frozenset())
-"""Seen before the first look."""
+Fronts: TypeAlias = Mapping[str, Front]
 
 
-def fronts(connection: Connection, layout: Layout) -> Fronts:
+def news(before: Fronts, after: Fronts) -> frozenset[str]:
+    """Queues from which a claim may now get what it did not get before.
+
+    A job that nobody here may claim stays in front and is no news: it must not have everybody claim again and again.
+    """
+    return frozenset(queue for queue, front in after.items() if front.is_open and front != before.get(queue))
+
+
+def fronts(connection: Connection, layout: Layout, queues: Sequence[str]) -> Fronts:
     """Look once."""
-    ready: dict[str, str] = {}
-    due: dict[str, int] = {}
-    paused: set[str] = set()
-    for queue, job, moment in _fronts(layout).rows(connection, {}):
-        if job is not None:
-            ready[queue] = job
-        elif moment is not None:
-            due[queue] = moment
-        else:
-            paused.add(queue)
-    return Fronts(ready, due, frozenset(paused))
+    values = {f"queue_{place}": queue for place, queue in enumerate(queues)}
+    rows = _fronts(layout, len(queues)).rows(connection, values) if queues else []
+    return {queues[int(place)]: Front(job, due, bool(is_paused)) for place, job, due, is_paused in rows}
 
 
-@lru_cache(maxsize=16)
-def _fronts(layout: Layout) -> Statement:
+@lru_cache(maxsize=64)
+def _fronts(layout: Layout, queues: int) -> Statement:
+    return layout.prepare(union_all(*(_front(layout, place) for place in range(queues))))
+
+
+def _front(layout: Layout, place: int) -> Any:
     jobs, paused = layout.tables.jobs, layout.tables.paused
-    ready, scheduled = _queues(layout, READY), _queues(layout, SCHEDULED)
-    urgency = jobs.c.falling if layout.family == "mysql" else jobs.c.priority.desc()
-    first = (
+    queue: ColumnElement[Any] = bindparam(f"queue_{place}")
+    ready = (
         select(jobs.c.id)
-        .where(jobs.c.state == word(READY), jobs.c.queue == ready.c.queue)
-        .order_by(urgency, jobs.c.due_at, jobs.c.id)
+        .where(jobs.c.state == word(READY), jobs.c.queue == queue)
+        .order_by(urgency(layout, jobs), due_at(layout, jobs), jobs.c.id)
         .limit(_ONE)
-        .scalar_subquery()
     )
     soonest = (
-        select(jobs.c.due_at)
-        .where(jobs.c.state == word(SCHEDULED), jobs.c.queue == scheduled.c.queue)
-        .order_by(jobs.c.due_at)
+        select(due_at(layout, jobs))
+        .where(*standing(layout, jobs, SCHEDULED), jobs.c.queue == queue)
+        .order_by(due_at(layout, jobs))
         .limit(_ONE)
-        .scalar_subquery()
     )
-    return layout.prepare(
-        union_all(
-            select(ready.c.queue, first, null()).where(ready.c.queue.is_not(None)),
-            select(scheduled.c.queue, null(), soonest).where(scheduled.c.queue.is_not(None)),
-            select(paused.c.queue, null(), null()),
-        )
-    )
-
-
-def _queues(layout: Layout, state: str) -> CTE:
-    """Every queue that has a job in this state, and a NULL at the end."""
-    jobs = layout.tables.jobs
-
-    def next_queue(*after: ColumnElement[bool]) -> Any:
-        found = select(jobs.c.queue).where(jobs.c.state == word(state), *after).order_by(jobs.c.queue).limit(_ONE)
-        return found.scalar_subquery()
-
-    found = select(next_queue().label("queue")).cte(f"{state}_queues", recursive=True)
-    return found.union_all(
-        select(next_queue(jobs.c.queue > found.c.queue)).select_from(found).where(found.c.queue.is_not(None))
+    is_paused = select(_ONE).where(paused.c.queue == queue)
+    return select(
+        literal_column(str(place)), ready.scalar_subquery(), soonest.scalar_subquery(), is_paused.scalar_subquery()
     )

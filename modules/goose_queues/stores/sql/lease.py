@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
-from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held
+from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held, is_processing
 from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.rows import error_text
@@ -57,6 +57,11 @@ def extend(
     return frozenset(row["of_id"] for row in rows if not _extended(layout).rows(connection, row))
 
 
+def is_any_expired(connection: Connection, layout: Layout, now: int) -> bool:
+    """Whether there is something to rescue, in one statement that locks nothing."""
+    return bool(_expired(layout).rows(connection, {"now": now, "most": 1}))
+
+
 def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_deaths: int) -> Rescued:
     """Give back up to ``limit`` jobs whose lease has ended, the longest dead first.
 
@@ -69,7 +74,7 @@ def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_dea
     if layout.family == "sqlite":
         rows = [row for row in rows if _rescuing(layout).run(connection, [row])]
     else:
-        # They are locked, so that what was seen is what is.
+        rows = _still_expired(connection, layout, rows)
         _rescuing(layout).run(connection, rows)
     over = [row for row in rows if row["new_state"] != READY]
     counts.apply(connection, layout, Counter((row["queue"], row["new_state"]) for row in over))
@@ -81,6 +86,14 @@ def rescue(connection: Connection, layout: Layout, now: int, limit: int, max_dea
         cancelled=kinds[CANCELLED],
         queues=frozenset(row["queue"] for row in rows if row["new_state"] == READY) | followed,
     )
+
+
+def _still_expired(connection: Connection, layout: Layout, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """On a server: those that are as they were seen, locked; what others rescue, or settle after all, is left to them."""
+    locked = {
+        job_id for (job_id,) in _locking(layout).rows(connection, sorted(rows, key=lambda row: str(row["of_id"])))
+    }
+    return [row for row in rows if row["of_id"] in locked]
 
 
 def _rescued(job: Sequence[Any], now: int, max_deaths: int) -> dict[str, Any]:
@@ -165,9 +178,29 @@ def _expired(layout: Layout) -> Statement:
         )
         .order_by(jobs.c.lease_until)
         .limit(bindparam("most"))
-        # On a server: those that somebody else is rescuing, or settling after all, are left to them.
-        .with_for_update(skip_locked=True)
     )
+
+
+def _as_seen(layout: Layout, given: Given) -> tuple[ColumnElement[bool], ...]:
+    """The fence of a rescue: the job is still under the very lease that was found expired."""
+    jobs = layout.tables.jobs
+    return (
+        jobs.c.id == given["of_id"],
+        is_processing(layout),
+        jobs.c.token.is_not_distinct_from(given["of_token"]),
+        jobs.c.lease_until.is_not_distinct_from(given["of_lease"]),
+    )
+
+
+@lru_cache(maxsize=16)
+def _locking(layout: Layout) -> Many:
+    jobs = layout.tables.jobs
+
+    def build(given: Given) -> Any:
+        found = select(jobs.c.id).where(*_as_seen(layout, given))
+        return found.with_for_update(of=jobs, skip_locked=True)
+
+    return Many(layout, {"of_id": "key", "of_token": "key", "of_lease": "whole"}, build)
 
 
 @lru_cache(maxsize=16)
@@ -177,12 +210,7 @@ def _rescuing(layout: Layout) -> Many:
     def build(given: Given) -> Any:
         return (
             update(jobs)
-            .where(
-                jobs.c.id == given["of_id"],
-                jobs.c.state == word(PROCESSING),
-                jobs.c.token.is_not_distinct_from(given["of_token"]),
-                jobs.c.lease_until.is_not_distinct_from(given["of_lease"]),
-            )
+            .where(*_as_seen(layout, given))
             .values(
                 state=given["new_state"],
                 deaths=given["new_deaths"],

@@ -128,8 +128,7 @@ class Listener:
             arrived = await self._arrives(ear, probe)
             if not arrived and not sending.done():
                 raise ConnectionError("no notification could be sent in time")
-            # It may be heard before its sender is told that it was sent.
-            await asyncio.wait_for(sending, PROBE)
+            await sending
         finally:
             sending.cancel()
             with suppress(Exception):

@@ -16,12 +16,13 @@ from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, String, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.cursor import cursor_key, cursor_text
+from goose_queues.stores.sql.line import of_members, standing
 from goose_queues.stores.sql.read import ready_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record, plain
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -29,7 +30,6 @@ from goose_queues.stores.sql.tables import (
     CANCELLED,
     COMPLETED,
     FAILED,
-    MEMBER,
     PROCESSING,
     READY,
     SCHEDULED,
@@ -236,24 +236,29 @@ def _select(layout: Layout, section: Section, given: tuple[str, ...], depth: int
     """``depth`` 0: from the beginning. Else: equal in the first ``depth - 1`` columns of the key, beyond in the next."""
     jobs = layout.tables.jobs
     conditions = [_in_states(layout, section)]
-    if section.within == "batch_id":
-        conditions.append(jobs.c.batch_role == word(MEMBER))
     if section.within is not None:
         conditions.append(jobs.c[section.within] == bindparam(f"of_{section.within}"))
     conditions += [jobs.c[column] == bindparam(f"of_{column}") for column in given]
-    for place, column in enumerate(section.key[:depth]):
-        name = column.lstrip("-")
-        after = bindparam(f"after_{place}", type_=String if name == "id" else BigInteger)
-        if place < depth - 1:
-            conditions.append(jobs.c[name] == after)
-        elif column.startswith("-"):
-            conditions.append(jobs.c[name] < after)
-        else:
-            conditions.append(jobs.c[name] > after)
-    order = [jobs.c[column.lstrip("-")] for column in section.key]
-    falling = [by.desc() if column.startswith("-") else by for column, by in zip(section.key, order, strict=True)]
+    order = [_order(layout, section, column) for column in section.key]
+    for place, (by, falls) in enumerate(order[:depth]):
+        after: ColumnElement[Any] = bindparam(f"after_{place}", type_=by.type)
+        # On MySQL the order rises where the key's column falls.
+        after = -after if section.key[place].startswith("-") and not falls else after
+        conditions.append(by == after if place < depth - 1 else by < after if falls else by > after)
     columns = (jobs.c[name] for name in RECORD)
-    return layout.prepare(select(*columns).where(*conditions).order_by(*falling).limit(bindparam("most")))
+    ordered = select(*columns).where(*conditions).order_by(*(by.desc() if falls else by for by, falls in order))
+    return layout.prepare(ordered.limit(bindparam("most")))
+
+
+def _order(layout: Layout, section: Section, column: str) -> tuple[ColumnElement[Any], bool]:
+    """What stands for a column of the key in the index of the section, and whether it falls."""
+    jobs = layout.tables.jobs
+    if layout.family == "mysql" and section.within is None:
+        if column == "-priority":
+            return jobs.c.line_rank, False
+        if column in {"due_at", "-finished_at"}:
+            return jobs.c.line_at, False
+    return jobs.c[column.lstrip("-")], column.startswith("-")
 
 
 def _in_states(layout: Layout, section: Section) -> ColumnElement[bool]:
@@ -261,8 +266,14 @@ def _in_states(layout: Layout, section: Section) -> ColumnElement[bool]:
     jobs = layout.tables.jobs
     if section.within == "chain_id":
         return jobs.c.state.in_([word(state) for state in section.states])
-    state = jobs.c.state == word(section.states[0])
-    return state & jobs.c.finished_at.is_not(None) if "-finished_at" in section.key else state
+    state = word(section.states[0])
+    if section.within == "batch_id":
+        of_member, is_member = of_members(layout, jobs)
+        return and_(of_member == state, is_member)
+    if section.states in {(READY,), (PROCESSING,)}:
+        return jobs.c.state == state
+    conditions = standing(layout, jobs, section.states[0])
+    return and_(*conditions, jobs.c.finished_at.is_not(None)) if "-finished_at" in section.key else and_(*conditions)
 
 
 def _can_match(wanted: JobFilter) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from goose_queues.stores.sql.fronts import NOTHING, Fronts, fronts
+from goose_queues.stores.sql.fronts import Fronts, fronts, news
 from goose_queues.stores.sql.statement import Layout
 from goose_sql import Database
 from goose_sql.errors import DatabaseClosed, DatabaseUnavailable
@@ -49,8 +49,14 @@ class Poll:
         self._layout = layout
         self._tell = tell
         self._longest = max(interval * PART, QUICK)
-        self._seen = NOTHING
+        self._queues: tuple[str, ...] = ()
+        self._seen: Fronts = {}
         self._busy_at = time.monotonic()
+
+    def add(self, queue: str) -> None:
+        """Look at this queue too: somebody here claims from it."""
+        if queue not in self._queues:
+            self._queues = (*self._queues, queue)
 
     def hurry(self) -> None:
         """Something has been stored here, so that more may come; from any thread."""
@@ -77,18 +83,18 @@ class Poll:
         """Tell of what has changed since the last look."""
         before = self._seen
         self._seen = await self._database.read(self._look, single=True)
-        news = self._seen.news_since(before)
-        if news:
+        changed = news(before, self._seen)
+        if changed:
             self.hurry()
-            self._tell(news)
+            self._tell(changed)
 
     async def look_anew(self) -> None:
         """Tell of everything that there is."""
-        self._seen = NOTHING
+        self._seen = {}
         await self.look()
 
     def _look(self, connection: Connection) -> Fronts:
-        return fronts(connection, self._layout)
+        return fronts(connection, self._layout, self._queues)
 
     def _pause(self) -> float:
         return min(max((time.monotonic() - self._busy_at) * SHARE, QUICK), self._longest)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -28,9 +29,10 @@ from sqlalchemy import (
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.given import Given, Many
+from goose_queues.stores.sql.line import along, of_members
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import FINISHED, MEMBER, word
+from goose_queues.stores.sql.tables import FINISHED, word
 
 BATCHES: Final = "batches"
 """The cursor behind the last job: what is left are batches."""
@@ -120,7 +122,12 @@ def _is_free(layout: Layout, job: FromClause) -> ColumnElement[bool]:
     """Whether no chain and no batch of a job has anything left to run; a batch's members go by the batch's own end."""
     link, batches = layout.tables.jobs.alias("link"), layout.tables.batches
     one: ColumnElement[int] = literal_column("1")
-    in_chain = exists(select(one).where(link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None)))
+    is_open = (
+        (link.c.open_chain == job.c.chain_id,)
+        if layout.family == "mysql"
+        else (link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None))
+    )
+    in_chain = exists(select(one).where(*is_open))
     in_batch = exists(
         select(one).where(
             batches.c.id == job.c.batch_id,
@@ -133,6 +140,8 @@ def _is_free(layout: Layout, job: FromClause) -> ColumnElement[bool]:
 @lru_cache(maxsize=16)
 def _old(layout: Layout) -> Statement:
     old = layout.tables.jobs.alias("old")
+    if layout.family == "mysql":
+        return _old_backwards(layout)
     return layout.prepare(
         select(old.c.id, old.c.finished_at, _is_free(layout, old))
         .where(
@@ -147,10 +156,31 @@ def _old(layout: Layout) -> Statement:
     )
 
 
+def _old_backwards(layout: Layout) -> Statement:
+    """On MySQL, whose index has what finished last first."""
+    old = layout.tables.jobs.alias("old")
+    after, before = bindparam("after", type_=BigInteger), bindparam("before", type_=BigInteger)
+    return layout.prepare(
+        select(old.c.id, old.c.finished_at, _is_free(layout, old))
+        .where(
+            old.c.state == bindparam("of_state"),
+            old.c.queue == bindparam("of_queue"),
+            old.c.line_rank == literal_column("0"),
+            old.c.line_at <= -after,
+            old.c.line_at > -before,
+            or_(old.c.line_at < -after, old.c.id < bindparam("after_id")),
+            # A time that a hand has taken away.
+            old.c.finished_at.is_not(None),
+        )
+        .order_by(old.c.line_at.desc(), old.c.id.desc())
+        .limit(bindparam("most"))
+    )
+
+
 def _may_go(layout: Layout, given: Given) -> tuple[ColumnElement[bool], ...]:
     jobs = layout.tables.jobs
     return (
-        jobs.c.id == given["of_id"],
+        given.is_for(jobs.c.id, "of_id"),
         jobs.c.state.in_([word(state) for state in FINISHED]),
         jobs.c.finished_at < bindparam("before"),
         _is_free(layout, jobs),
@@ -164,7 +194,7 @@ def _deleting(layout: Layout) -> Many:
 
     def build(given: Given) -> Any:
         if layout.family == "mysql":
-            return delete(jobs).where(jobs.c.id == given["of_id"])
+            return delete(jobs).where(given.is_for(jobs.c.id, "of_id"))
         return delete(jobs).where(*_may_go(layout, given)).returning(jobs.c.queue, jobs.c.state)
 
     return Many(layout, {"of_id": "key"}, build)
@@ -176,7 +206,8 @@ def _locking(layout: Layout) -> Many:
 
     def build(given: Given) -> Any:
         columns = (jobs.c.id, jobs.c.queue, jobs.c.state)
-        return select(*columns).where(*_may_go(layout, given)).order_by(jobs.c.id).with_for_update(of=jobs)
+        locking = select(*columns).where(*_may_go(layout, given)).order_by(jobs.c.id).with_for_update(of=jobs)
+        return along(layout, locking, jobs, index=None)
 
     return Many(layout, {"of_id": "key"}, build)
 
@@ -184,9 +215,8 @@ def _locking(layout: Layout) -> Many:
 @lru_cache(maxsize=16)
 def _old_batches(layout: Layout) -> Statement:
     batches, member = layout.tables.batches, layout.tables.jobs.alias("member")
-    has_members = exists(
-        select(literal_column("1")).where(member.c.batch_role == word(MEMBER), member.c.batch_id == batches.c.id)
-    )
+    _, is_member = of_members(layout, member)
+    has_members = exists(select(literal_column("1")).where(is_member, member.c.batch_id == batches.c.id))
     return layout.prepare(
         select(batches.c.id)
         .where(batches.c.finished_at < bindparam("before"), ~has_members)

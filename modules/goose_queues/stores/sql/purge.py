@@ -14,6 +14,7 @@ from goose_queues.record import Purged
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
 from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.line import along
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import CANCELLED, FAR, MEMBER, READY, SCHEDULED, WAITING, word
 
@@ -64,4 +65,4 @@ def _deleting(layout: Layout, state: str) -> Changing:
         .where(old.c.state == word(state), old.c.queue == bindparam("of_queue"), was_there)
         .limit(bindparam("most"))
     )
-    return Changing(layout, jobs, chosen, old, None, ("id", "name", "state", *MEMBERSHIP))
+    return Changing(layout, jobs, along(layout, chosen, old), old, None, ("id", "name", "state", *MEMBERSHIP))

@@ -14,6 +14,7 @@ from goose_queues.record import BatchProgress, JobRecord, QueueStats
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import tally
 from goose_queues.stores.sql.backlog import count_ready
+from goose_queues.stores.sql.line import due_at, standing, urgency
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record, whole
@@ -210,14 +211,12 @@ def _next_queue(layout: Layout) -> Statement:
 @lru_cache(maxsize=16)
 def _front(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
+    below = bindparam("below", type_=BigInteger)
+    is_lower = jobs.c.line_rank > -below if layout.family == "mysql" else jobs.c.priority < below
     return layout.prepare(
         select(jobs.c.priority, jobs.c.due_at)
-        .where(
-            jobs.c.state == word(READY),
-            jobs.c.queue == bindparam("of_queue"),
-            jobs.c.priority < bindparam("below", type_=BigInteger),
-        )
-        .order_by(jobs.c.priority.desc(), jobs.c.due_at)
+        .where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"), is_lower)
+        .order_by(urgency(layout, jobs), due_at(layout, jobs))
         .limit(_ONE)
     )
 
@@ -234,10 +233,10 @@ def _processing(layout: Layout) -> Statement:
 def _late(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
     return layout.prepare(
-        select(func.count(_EVERY), func.min(jobs.c.due_at)).where(
-            jobs.c.state == word(SCHEDULED),
+        select(func.count(_EVERY), func.min(due_at(layout, jobs))).where(
+            *standing(layout, jobs, SCHEDULED),
             jobs.c.queue == bindparam("of_queue"),
-            jobs.c.due_at <= bindparam("now"),
+            due_at(layout, jobs) <= bindparam("now", type_=BigInteger),
         )
     )
 
@@ -252,8 +251,8 @@ def _scheduled_queues(layout: Layout) -> Statement:
 def _next_scheduled(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
     return layout.prepare(
-        select(jobs.c.due_at)
-        .where(jobs.c.state == word(SCHEDULED), jobs.c.queue == bindparam("of_queue"))
-        .order_by(jobs.c.due_at)
+        select(due_at(layout, jobs))
+        .where(*standing(layout, jobs, SCHEDULED), jobs.c.queue == bindparam("of_queue"))
+        .order_by(due_at(layout, jobs))
         .limit(_ONE)
     )

@@ -15,6 +15,7 @@ from goose_queues.record import CancelRequest
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, Ended, advance, membership
 from goose_queues.stores.sql.fence import held
+from goose_queues.stores.sql.line import of_members
 from goose_queues.stores.sql.moving import Moving
 from goose_queues.stores.sql.rows import is_id, plain, status
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -24,7 +25,6 @@ from goose_queues.stores.sql.tables import (
     COMPLETED,
     FAILED,
     FINISHED,
-    MEMBER,
     PROCESSING,
     READY,
     SCHEDULED,
@@ -264,13 +264,10 @@ def _reopening(layout: Layout) -> Statement:
 
 def _members_in(layout: Layout, state: str) -> ColumnElement[int]:
     member = layout.tables.jobs.alias("member")
+    of_member, is_member = of_members(layout, member)
     return (
         select(func.count(literal_column("*")))
-        .where(
-            member.c.batch_role == word(MEMBER),
-            member.c.batch_id == bindparam("of_batch"),
-            member.c.state == word(state),
-        )
+        .where(is_member, member.c.batch_id == bindparam("of_batch"), of_member == word(state))
         .scalar_subquery()
     )
 

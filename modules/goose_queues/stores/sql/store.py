@@ -43,7 +43,7 @@ from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
 from goose_queues.stores.sql.gathering import Gathering
 from goose_queues.stores.sql.insert import insert, is_one_statement
-from goose_queues.stores.sql.lease import extend, rescue
+from goose_queues.stores.sql.lease import extend, is_any_expired, rescue
 from goose_queues.stores.sql.listing import page
 from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
@@ -202,6 +202,7 @@ class SqlStore:
 
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
+        self._wakeup.claims(claim.queue)
         with self._faults():
             if can_claim_at_once(self._layout, claim):
                 at_once = partial(claim_at_once, layout=self._layout, request=claim)
@@ -244,8 +245,10 @@ class SqlStore:
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs of dead workers back."""
         with self._faults():
-            rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
             await self._fold_counts()
+            if not await self._is_any_expired():
+                return Rescued(0, 0, _NOWHERE)
+            rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
         self._wakeup.tell(rescued.queues)
         return rescued
 
@@ -370,6 +373,12 @@ class SqlStore:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
             raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+
+    async def _is_any_expired(self) -> bool:
+        """On servers this asks first, without locking what others are about to settle."""
+        if self._layout.family == "sqlite":
+            return True
+        return await read(self._database, lambda it: is_any_expired(it, self._layout, self._now()), single=True)
 
     async def _fold_counts(self) -> None:
         if self._layout.family != "sqlite":

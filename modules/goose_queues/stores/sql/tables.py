@@ -162,6 +162,26 @@ def rowid(table: str, family: str) -> ColumnElement[Any]:
     return literal_column(f"{table}.{ROW_KEYS[family]}", BigInteger)
 
 
+LINE_RANK: Final = "CASE WHEN state = 'ready' THEN -priority ELSE 0 END"
+LINE_AT: Final = (
+    "CASE WHEN finished_at IS NOT NULL THEN -finished_at WHEN state IN ('ready', 'scheduled') THEN due_at ELSE 0 END"
+)
+
+
+def _made() -> list[Column[Any]]:
+    """MySQL: what its indexes hold, made of the row, so that an entry moves only where its order does.
+
+    They are stored: MariaDB would have to work them out again for every old entry that it takes out of an index. Falling
+    orders are rising ones of negative numbers, since MariaDB has had no others before 10.8.
+    """
+    return [
+        Column("line_rank", BigInteger, Computed(LINE_RANK, persisted=True)),
+        Column("line_at", BigInteger, Computed(LINE_AT, persisted=True)),
+        Column("open_chain", key(36), Computed("CASE WHEN finished_at IS NULL THEN chain_id END", persisted=True)),
+        Column("member_state", key(16), Computed("CASE WHEN batch_role = 'member' THEN state END", persisted=True)),
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Maker:
     """Makes the tables one by one."""
@@ -172,15 +192,12 @@ class _Maker:
     family: Family
 
     def jobs(self) -> Table:
-        falling = [Column("falling", Integer, Computed("-priority", persisted=False))]
         table = self._table(
             "jobs",
             Column("id", key(36), primary_key=True),
             Column("queue", key(64), nullable=False),
             Column("state", key(16), nullable=False),
             Column("priority", Integer, nullable=False),
-            # MySQL: what an index holds in the order of the claim; MariaDB before 10.8 has no falling ones.
-            *(falling if self.family == "mysql" else ()),
             Column("due_at", BigInteger, nullable=False),
             Column("name", key(255), nullable=False),
             Column("attempts", Integer, nullable=False, server_default="0"),
@@ -212,15 +229,15 @@ class _Maker:
             Column("error", LONG),
             Column("result", LONG),
             Column("payload", LONG, nullable=False),
+            *(_made() if self.family == "mysql" else ()),
             postgresql_with=BUSY,
         )
         c = table.c
         if self.family == "mysql":
-            self._index("jobs", "line", c.state, c.queue, c.falling, c.due_at, c.id)
-            self._index("jobs", "scheduled", c.state, c.queue, c.due_at)
-            self._index("jobs", "finished", c.state, c.queue, c.finished_at, c.id)
+            self._index("jobs", "line", c.state, c.queue, c.line_rank, c.line_at, c.id)
             self._index("jobs", "chain", c.chain_id, c.position)
-            self._index("jobs", "batch", c.batch_id, c.batch_role, c.state, c.id)
+            self._index("jobs", "link", c.open_chain)
+            self._index("jobs", "batch", c.batch_id, c.member_state, c.id)
             return table
         self._partial("jobs", "ready", "state = 'ready'", c.queue, c.priority.desc(), c.due_at, c.id)
         self._partial("jobs", "scheduled", "state = 'scheduled'", c.queue, c.due_at)

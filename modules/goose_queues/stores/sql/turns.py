@@ -51,7 +51,7 @@ def _queues(layout: Layout) -> Many:
     jobs = layout.tables.jobs
 
     def build(given: Given) -> Any:
-        return select(jobs.c.queue).where(jobs.c.id == given["of_id"]).distinct()
+        return select(jobs.c.queue).where(given.is_for(jobs.c.id, "of_id")).distinct()
 
     return Many(layout, {"of_id": "key"}, build)
 

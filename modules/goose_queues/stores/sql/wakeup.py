@@ -74,6 +74,10 @@ class Wakeup:
 
         return unsubscribe
 
+    def claims(self, queue: str) -> None:
+        """Somebody here claims from this queue, and so would like to hear of it."""
+        self._poll.add(queue)
+
     def tell(self, queues: frozenset[str]) -> None:
         """Tell everyone, here and in other processes; from any thread, after the commit that brought the news."""
         if not queues:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ConfigError, LayoutMismatch
+from goose_queues.errors import LayoutMismatch
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
 from store_contract.making import new_job
@@ -74,15 +74,3 @@ async def test_processes_that_start_together_make_the_tables_once(file: Path) ->
     assert (await stores[0].stats())["default"].pending == 4
     for store in stores:
         await store.close()
-
-
-def test_a_server_is_refused_by_name() -> None:
-    class Server:
-        dialect = "postgresql"
-        url = "postgresql://goose:***@db/app"
-
-    with pytest.raises(ConfigError) as caught:
-        SqlStore(Server(), Clock(), owns_database=True, auto_migrate=False)  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        "postgresql://goose:***@db/app: the queue is kept on SQLite only. Write sqlite:///file.db."
-    )

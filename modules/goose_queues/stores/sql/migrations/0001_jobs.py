@@ -32,14 +32,12 @@ def upgrade() -> None:
     prefix, schema = _place()
     dialect = op.get_bind().dialect.name
     on_mysql, on_sqlite = dialect in ("mysql", "mariadb"), dialect == "sqlite"
-    falling = [sa.Column("falling", sa.Integer(), sa.Computed("-priority", persisted=False))]
     op.create_table(
         f"{prefix}jobs",
         sa.Column("id", _key(36), nullable=False),
         sa.Column("queue", _key(64), nullable=False),
         sa.Column("state", _key(16), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        *(falling if on_mysql else ()),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("name", _key(255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
@@ -67,15 +65,14 @@ def upgrade() -> None:
         sa.Column("error", _LONG),
         sa.Column("result", _LONG),
         sa.Column("payload", _LONG, nullable=False),
+        *(_made() if on_mysql else ()),
         sa.PrimaryKeyConstraint("id"),
         schema=schema,
         postgresql_with=_BUSY,
         **_OPTIONS,
     )
     if on_mysql:
-        _index("line", None, "state", "queue", "falling", "due_at", "id")
-        _index("scheduled", None, "state", "queue", "due_at")
-        _index("finished", None, "state", "queue", "finished_at", "id")
+        _index("line", None, "state", "queue", "line_rank", "line_at", "id")
     else:
         _index("ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
         _index("scheduled", "state = 'scheduled'", "queue", "due_at")
@@ -111,6 +108,20 @@ def downgrade() -> None:
         op.drop_table(f"{prefix}turns", schema=schema)
     for table in ("layout", "counts", "jobs"):
         op.drop_table(f"{prefix}{table}", schema=schema)
+
+
+def _made() -> list[sa.Column[Any]]:
+    rank = "CASE WHEN state = 'ready' THEN -priority ELSE 0 END"
+    time = (
+        "CASE WHEN finished_at IS NOT NULL THEN -finished_at "
+        "WHEN state IN ('ready', 'scheduled') THEN due_at ELSE 0 END"
+    )
+    return [
+        sa.Column("line_rank", sa.BigInteger(), sa.Computed(rank, persisted=True)),
+        sa.Column("line_at", sa.BigInteger(), sa.Computed(time, persisted=True)),
+        sa.Column("open_chain", _key(36), sa.Computed("CASE WHEN finished_at IS NULL THEN chain_id END", True)),
+        sa.Column("member_state", _key(16), sa.Computed("CASE WHEN batch_role = 'member' THEN state END", True)),
+    ]
 
 
 def _key(length: int) -> sa.types.TypeEngine[str]:

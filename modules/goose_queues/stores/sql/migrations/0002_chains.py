@@ -25,7 +25,8 @@ def upgrade() -> None:
     op.add_column(f"{prefix}jobs", sa.Column("broken_at", sa.Integer()), schema=schema)
     _index("jobs", "chain", "chain_id IS NOT NULL", "chain_id", "position")
     if _is_mysql():
-        _index("jobs", "batch", None, "batch_id", "batch_role", "state", "id")
+        _index("jobs", "link", None, "open_chain")
+        _index("jobs", "batch", None, "batch_id", "member_state", "id")
     else:
         _index("jobs", "waiting", "state = 'waiting'", "queue", "id")
         _index("jobs", "link", "chain_id IS NOT NULL AND finished_at IS NULL", "chain_id")
@@ -80,7 +81,7 @@ def downgrade() -> None:
     prefix, schema = _place()
     for table in ("paused", "callbacks", "batches"):
         op.drop_table(f"{prefix}{table}", schema=schema)
-    for name in ("chain", "batch") if _is_mysql() else ("waiting", "chain", "link", "batch"):
+    for name in ("chain", "link", "batch") if _is_mysql() else ("waiting", "chain", "link", "batch"):
         op.drop_index(f"ix_{prefix}jobs_{name}", f"{prefix}jobs", schema=schema)
     with op.batch_alter_table(f"{prefix}jobs", schema=schema) as jobs:
         jobs.drop_column("broken_at")
