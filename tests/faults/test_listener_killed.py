@@ -32,7 +32,7 @@ async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
         await wait_until(lambda: first.id in fleet.ledger.by_job("end"))
         killed: set[int] = set()
         for _ in range(KILLS):
-            await wait_until(lambda before=len(killed): len(kill_listeners(fleet, killed)) > before)
+            await wait_until(lambda: kill_listeners(fleet, killed))
             job = await queue.dispatch(Step())
             await wait_until(lambda job=job: job.id in fleet.ledger.by_job("start"), deadline=10)
         await wait_until(fleet.is_over)
@@ -43,7 +43,8 @@ async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
     assert "Traceback" not in fleet.log.read_text()
 
 
-def kill_listeners(fleet: Fleet, killed: set[int]) -> set[int]:
-    """End every connection that listens now; all that ever were."""
-    killed |= {pid for (pid,) in fleet.hand.rows(KILL)}
-    return killed
+def kill_listeners(fleet: Fleet, killed: set[int]) -> bool:
+    """End every connection that listens now; whether there was one that had not been killed before."""
+    hit = {pid for (pid,) in fleet.hand.rows(KILL)} - killed
+    killed |= hit
+    return bool(hit)

@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-import datetime as module
+import datetime as dt
 import sys
 import time
 from typing import Any, Final
 
 _time: Final = time.time
 _time_ns: Final = time.time_ns
-_Datetime: Final = module.datetime
+_Datetime: Final = dt.datetime
 
 
 def set_wrong(seconds: float) -> None:
     """Put the clock so far ahead; 0 changes nothing."""
     if not seconds:
         return
-    ahead = module.timedelta(seconds=seconds)
+    ahead = dt.timedelta(seconds=seconds)
 
     class Wrong(type):
         def __instancecheck__(cls, instance: object) -> bool:
@@ -32,7 +32,7 @@ def set_wrong(seconds: float) -> None:
 
         @classmethod
         def utcnow(cls) -> Any:
-            return _Datetime.now(module.UTC).replace(tzinfo=None) + ahead
+            return _Datetime.now(dt.UTC).replace(tzinfo=None) + ahead
 
         @classmethod
         def today(cls) -> Any:
