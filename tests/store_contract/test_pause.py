@@ -105,6 +105,8 @@ async def test_resuming_tells_the_workers_of_every_process(store: Store, other: 
     there: list[frozenset[str]] = []
     store.subscribe(here.append)
     other.subscribe(there.append)
+    for queue in ("default", "emails"):
+        await claim(other, queue=queue)
     await store.insert([new_job(queue="emails")])
     await wait_until(lambda: any("emails" in queues for queues in there))
     here.clear()

@@ -80,9 +80,12 @@ class Announcer:
         try:
             while queues := self._take():
                 await self._send(queues)
-                await asyncio.sleep(GAP)
+                await self._rest()
         finally:
             self._sending = None
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(GAP)
 
     def _take(self) -> frozenset[str]:
         with self._lock:

@@ -201,6 +201,26 @@ async def test_what_a_process_says_it_does_not_hear_itself(url: URL, opened: Ope
     assert told.count(frozenset({"one"})) == 1
 
 
+async def test_nobody_polls_while_notifications_arrive(url: URL, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, turns = Poll.look, [0]
+
+    async def look(poll: Poll) -> None:
+        turns[0] = 0
+        await looking(poll)
+
+    def pause(poll: Poll) -> float:
+        turns[0] += 1
+        return 0.0
+
+    monkeypatch.setattr(Poll, "look", look)
+    monkeypatch.setattr(Poll, "_pause", pause)
+    here, there = await opened(url), await opened(url)
+    heard = await listening(here, "one", "two")
+    await insert(there, "one", heard)
+    await wait_until(lambda: turns[0] > 20)
+    await insert(there, "two", heard)
+
+
 async def test_who_only_dispatches_has_no_connection_for_it(url: URL, opened: Open) -> None:
     store = await opened(url)
     await store.insert([new_job()])
