@@ -77,7 +77,7 @@ def upgrade() -> None:
         _index("ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
         _index("scheduled", "state = 'scheduled'", "queue", "due_at")
         _index("leased", "state = 'processing'", "queue", *(("lease_until",) if on_sqlite else ()))
-        _index("finished", "finished_at IS NOT NULL", "queue", "state", "finished_at")
+        _index("finished", "finished_at IS NOT NULL", "queue", "state", "finished_at", *(() if on_sqlite else ("id",)))
     op.create_table(
         f"{prefix}counts",
         *(() if on_sqlite else (sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),)),
