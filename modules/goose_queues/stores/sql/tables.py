@@ -244,7 +244,9 @@ class _Maker:
         # PostgreSQL: a heartbeat moves no entry of an index, so that the new version of the row stays on its page.
         beside = () if self.family == "postgresql" else (c.lease_until,)
         self._partial("jobs", "leased", "state = 'processing'", c.queue, *beside)
-        self._partial("jobs", "finished", "finished_at IS NOT NULL", c.queue, c.state, c.finished_at)
+        # There it also takes what finished in one moment in its order; else, with no statistics, all would be sorted.
+        last = (c.id,) if self.family == "postgresql" else ()
+        self._partial("jobs", "finished", "finished_at IS NOT NULL", c.queue, c.state, c.finished_at, *last)
         self._partial("jobs", "waiting", "state = 'waiting'", c.queue, c.id)
         self._partial("jobs", "chain", "chain_id IS NOT NULL", c.chain_id, c.position)
         self._partial("jobs", "link", "chain_id IS NOT NULL AND finished_at IS NULL", c.chain_id)

@@ -69,10 +69,12 @@ def upgrade() -> None:
     if on_mysql:
         steps.create_index("jobs", "line", None, "state", "queue", "line_rank", "line_at", "id")
     else:
+        # PostgreSQL: by its order alone, without the ids, a page of a pruning would have to be sorted.
+        beside = () if on_sqlite else ("id",)
         steps.create_index("jobs", "ready", "state = 'ready'", "queue", sa.text("priority DESC"), "due_at", "id")
         steps.create_index("jobs", "scheduled", "state = 'scheduled'", "queue", "due_at")
         steps.create_index("jobs", "leased", "state = 'processing'", "queue", *(("lease_until",) if on_sqlite else ()))
-        steps.create_index("jobs", "finished", "finished_at IS NOT NULL", "queue", "state", "finished_at")
+        steps.create_index("jobs", "finished", "finished_at IS NOT NULL", "queue", "state", "finished_at", *beside)
     identity = () if on_mysql else (sa.Identity(),)
     steps.create_table(
         "counts",
