@@ -2,7 +2,7 @@
 
 No count of them is kept, as every insert would have to write it. On SQLite a walk along their index takes 70 ms for a
 million of them, while the rows of the whole table are counted by pages, in 15 ms a million, and all but the ready ones
-are known already. Called by ``read``.
+are known already. On PostgreSQL it is 60 ms against 30, by two parallel workers. Called by ``read``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ WALKED: Final = 50_000
 """Entries of the index that are walked before all rows are counted, which takes 4 ms."""
 SHARE: Final = 8
 """One more for each so many rows that are not ready: the more of them there are, the dearer is counting all."""
+SHARE_ON_POSTGRESQL: Final = 2
+"""The same where counting all is no more than twice as quick."""
 _ALL: Final = 2**62
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NUMBER: Final[ColumnElement[Any]] = func.count(literal_column("*"))
@@ -35,8 +37,9 @@ def count_ready(connection: Connection, layout: Layout, queues: Sequence[str], o
         others: How many rows are not ready, as counted at the same moment.
     """
     found: dict[str, int] = {}
+    share = SHARE_ON_POSTGRESQL if layout.family == "postgresql" else SHARE
     # InnoDB counts all rows one by one as well.
-    left, beyond = _ALL if layout.family == "mysql" else WALKED + others // SHARE, None
+    left, beyond = _ALL if layout.family == "mysql" else WALKED + others // share, None
     for queue in queues:
         found[queue] = _walk(connection, layout, queue, left if beyond is None else _ALL)
         left -= found[queue]
@@ -61,6 +64,9 @@ def _walking(layout: Layout) -> Statement:
         # A subquery with a limit would first be written into a table of its own.
         return layout.prepare(select(_NUMBER).select_from(jobs).where(*of_queue))
     ready = select(_ONE.label("one")).where(*of_queue)
+    if layout.family == "postgresql":
+        # Without an order the whole table might be read for them.
+        ready = ready.order_by(jobs.c.priority.desc(), jobs.c.due_at, jobs.c.id)
     return layout.prepare(select(_NUMBER).select_from(ready.limit(bindparam("most")).subquery("ready")))
 
 

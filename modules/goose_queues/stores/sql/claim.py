@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
@@ -40,8 +41,9 @@ from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
+from goose_queues.stores.sql.starts import WALKED, Line, walked_parts
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
+from goose_queues.stores.sql.tables import FAR, NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
 from goose_queues.stores.sql.turns import take_turn
 
 LONELY: Final = 2
@@ -52,8 +54,10 @@ PROMOTED: Final = 5_000
 _Take: TypeAlias = Callable[[Connection, Layout, int, Claim, int], tuple[ClaimedJob, ...]]
 
 
-def claim(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
-    """Take up to ``request.limit`` due jobs."""
+def claim(connection: Connection, layout: Layout, now: int, request: Claim, line: Line | None = None) -> Claimed:
+    """Take up to ``request.limit`` due jobs; ``line`` tells where to begin, on PostgreSQL."""
+    if line is not None:
+        return _claim(connection, layout, now, request, partial(_take_returning, line=line), line)
     return _CLAIMS[layout.family](connection, layout, now, request)
 
 
@@ -67,27 +71,31 @@ def claim_on_postgresql(connection: Connection, layout: Layout, now: int, reques
     return _claim(connection, layout, now, request, _take_returning)
 
 
-def can_claim_at_once(layout: Layout, request: Claim) -> bool:
-    """Whether one statement can do, unless something has come due meanwhile."""
-    return (
-        layout.family == "postgresql" and request.fleet_limit is None and request.slots is None and bool(request.names)
-    )
+def can_claim_at_once(request: Claim) -> bool:
+    """Whether one statement can do on PostgreSQL, unless something has come due meanwhile."""
+    return request.fleet_limit is None and request.slots is None and bool(request.names)
 
 
-def claim_at_once(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed | None:
+def claim_at_once(connection: Connection, layout: Layout, now: int, request: Claim, line: Line) -> Claimed | None:
     """On PostgreSQL: look and take in one statement, which holds no lock until somebody far away goes on.
 
     None where something has come due meanwhile, which has to be made ready first; then nothing was taken.
     """
     token, values = _lease(now, request, request.limit)
-    found = _taking_at_once(layout).rows(connection, {**values, "names": sorted(request.names)})
+    parts = line.parts()
+    found = _taking_at_once(layout, by_parts=parts is not None).rows(
+        connection, {**values, "names": line.names, **(parts or {})}
+    )
     paused, next_due = found[0][:2]
     if paused:
         return Claimed((), None)
     if next_due is not None and next_due <= now:
         return None
-    rows = sorted((row[2:] for row in found if row[2] is not None), key=_order)
-    return Claimed(tuple(claimed_job(row, token) for row in rows), _until(next_due, now))
+    rows = [row[2:] for row in found if row[2] is not None]
+    walked = rows[0][-1] if rows else 0
+    rows.sort(key=_order)
+    line.took([row[1:3] for row in rows], walked, now)
+    return Claimed(tuple(claimed_job(row[:-1], token) for row in rows), _until(next_due, now))
 
 
 def claim_on_mysql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
@@ -102,13 +110,15 @@ _CLAIMS: Final[dict[Family, Callable[[Connection, Layout, int, Claim], Claimed]]
 }
 
 
-def _claim(connection: Connection, layout: Layout, now: int, request: Claim, take: _Take) -> Claimed:
+def _claim(
+    connection: Connection, layout: Layout, now: int, request: Claim, take: _Take, line: Line | None = None
+) -> Claimed:
     """Look at the pause, at what has come due and at the limit of the fleet, then take."""
     if request.fleet_limit is not None:
         take_turn(connection, layout, request.queue)
     if is_paused(connection, layout, request.queue):
         return Claimed((), None)
-    next_due = _promote(connection, layout, now, request.queue)
+    next_due = _promote(connection, layout, now, request.queue, line)
     free = _free(connection, layout, now, request) if request.names else 0
     jobs = take(connection, layout, now, request, free) if free > 0 else ()
     return Claimed(jobs, _until(next_due, now))
@@ -118,7 +128,7 @@ def _until(due: float | None, now: int) -> float | None:
     return None if due is None else max(due - now, 0) / 1_000_000
 
 
-def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> float | None:
+def _promote(connection: Connection, layout: Layout, now: int, queue: str, line: Line | None) -> float | None:
     """Make ready what has come due meanwhile; return when the next one of the queue is due."""
     due = next_scheduled(connection, layout, queue)
     if due is not None and due <= now:
@@ -130,6 +140,8 @@ def _promote(connection: Connection, layout: Layout, now: int, queue: str) -> fl
             else len(promoted.rows(connection, values))
         )
         counts.apply(connection, layout, Counter({(queue, SCHEDULED): -number}))
+        if line is not None:
+            line.go_back(int(due))
         due = next_scheduled(connection, layout, queue)
     return due
 
@@ -143,11 +155,17 @@ def _free(connection: Connection, layout: Layout, now: int, request: Claim) -> i
 
 
 def _take_returning(
-    connection: Connection, layout: Layout, now: int, request: Claim, most: int
+    connection: Connection, layout: Layout, now: int, request: Claim, most: int, line: Line | None = None
 ) -> tuple[ClaimedJob, ...]:
     token, values = _lease(now, request, most)
-    rows = _taking(layout, len(request.names)).rows(connection, values)
-    return _taken(connection, layout, request, token, rows)
+    parts = None if line is None else line.parts()
+    taking = _taking(layout, len(request.names), by_parts=parts is not None)
+    rows = taking.rows(connection, {**values, **(parts or {})})
+    walked = rows[0][-1] if line is not None and rows else 0
+    jobs = _taken(connection, layout, request, token, rows)
+    if line is not None:
+        line.took([row[1:3] for row in rows[: len(jobs)]], walked, now)
+    return jobs
 
 
 def _take_locking(
@@ -178,7 +196,7 @@ def _taken(
 ) -> tuple[ClaimedJob, ...]:
     # RETURNING keeps no order.
     rows.sort(key=_order)
-    return _kept(connection, layout, request, token, [claimed_job(row, token) for row in rows])
+    return _kept(connection, layout, request, token, [claimed_job(row[: len(CLAIMED)], token) for row in rows])
 
 
 def _order(row: Sequence[Any]) -> tuple[Any, ...]:
@@ -275,9 +293,12 @@ _LEASED: Final[dict[str, Any]] = {
 
 
 @lru_cache(maxsize=64)
-def _taking(layout: Layout, names: int) -> Statement:
-    jobs = layout.tables.jobs
+def _taking(layout: Layout, names: int, *, by_parts: bool) -> Statement:
     first, chosen = _first(layout, names)
+    if layout.family == "postgresql":
+        locked = _locked(layout, first, chosen, by_parts=by_parts).subquery("locked")
+        return layout.prepare(_leasing(layout, select(locked.c.key)))
+    jobs = layout.tables.jobs
     return layout.prepare(
         update(jobs)
         .where(_is_chosen(layout, chosen, first))
@@ -286,23 +307,51 @@ def _taking(layout: Layout, names: int) -> Statement:
     )
 
 
+def _locked(layout: Layout, first: NamedFromClause, chosen: Select[Any], *, by_parts: bool) -> Select[Any]:
+    """On PostgreSQL: lock them; their keys and what their order goes by."""
+    key: ColumnElement[Any] = rowid("first", layout.family).label("key")
+    locked = chosen.with_only_columns(
+        key, first.c.priority, first.c.due_at, first.c.id, first.c.deaths
+    ).with_for_update(of=first, skip_locked=True)
+    if not by_parts:
+        return locked
+    part = walked_parts()
+    # One part after the other is walked, as long as more is wanted.
+    within = locked.where(
+        first.c.priority >= part.c.low, first.c.priority <= part.c.high, first.c.due_at >= part.c.since
+    ).lateral("within")
+    return select(within).select_from(part.join(within, literal_column("true"))).limit(bindparam("most"))
+
+
+def _leasing(layout: Layout, keys: Select[Any]) -> ReturningUpdate[Any]:
+    """On PostgreSQL: take the jobs of those keys; returns what ``claimed_job`` reads, and how long the walk took."""
+    jobs = layout.tables.jobs
+    return (
+        update(jobs)
+        .where(rowid(jobs.name, layout.family) == any_(func.array(keys.scalar_subquery())))
+        .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
+        .returning(*(jobs.c[name] for name in CLAIMED), WALKED.label("walked"))
+    )
+
+
 @lru_cache(maxsize=16)
-def _taking_at_once(layout: Layout) -> Statement:
+def _taking_at_once(layout: Layout, *, by_parts: bool) -> Statement:
     """Whether the queue is paused, when its next job is due, and the jobs that were taken, a row for each, or one."""
     jobs, paused = layout.tables.jobs, layout.tables.paused
     late = jobs.alias("late")
     first, chosen = _first(layout, None)
     is_paused = exists().where(paused.c.queue == bindparam("of_queue"))
-    # What has come due meanwhile may go before what is ready: it has to be made ready first.
-    free = chosen.where(
-        ~is_paused, ~exists(select(literal_column("1")).select_from(late).where(_is_late(layout, late)))
+    due = (
+        select(late.c.due_at)
+        .where(late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"))
+        .order_by(late.c.due_at)
+        .limit(literal_column("1"))
+        .scalar_subquery()
     )
-    key: ColumnElement[Any] = rowid("first", layout.family).label("key")
-    locked = (
-        free.with_only_columns(key, first.c.priority, first.c.due_at, first.c.id, first.c.deaths)
-        .with_for_update(of=first, skip_locked=True)
-        .subquery("locked")
-    )
+    # What has come due meanwhile may go before what is ready: it has to be made ready first. Asked for by EXISTS, it would
+    # be looked for in the whole table by a planner that believes to find some soon.
+    free = chosen.where(~is_paused, func.coalesce(due, FAR) > bindparam("now"))
+    locked = _locked(layout, first, free, by_parts=by_parts).subquery("locked")
     order = (locked.c.priority.desc(), locked.c.due_at, locked.c.id)
     # Of jobs that may kill their worker the first is taken alone, and what comes before the first without it.
     ranked = select(
@@ -313,20 +362,7 @@ def _taking_at_once(layout: Layout) -> Statement:
     kept = select(ranked.c.key).where(
         or_(ranked.c.place == literal_column("1"), ranked.c.suspects == literal_column("0"))
     )
-    taken = (
-        update(jobs)
-        .where(rowid(jobs.name, layout.family) == any_(func.array(kept.scalar_subquery())))
-        .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
-        .returning(*(jobs.c[name] for name in CLAIMED))
-        .cte("taken")
-    )
-    due = (
-        select(late.c.due_at)
-        .where(late.c.state == word(SCHEDULED), late.c.queue == bindparam("of_queue"))
-        .order_by(late.c.due_at)
-        .limit(literal_column("1"))
-        .scalar_subquery()
-    )
+    taken = _leasing(layout, kept).cte("taken")
     look = select(is_paused.label("paused"), due.label("next_due")).subquery("look")
     return layout.prepare(select(look, *taken.c).select_from(look.outerjoin(taken, literal_column("true"))))
 

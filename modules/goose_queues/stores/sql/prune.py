@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     literal_column,
     or_,
     select,
@@ -32,7 +33,7 @@ from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.line import along, of_members
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import FINISHED, word
+from goose_queues.stores.sql.tables import FAR, FINISHED, word
 
 BATCHES: Final = "batches"
 """The cursor behind the last job: what is left are batches."""
@@ -121,20 +122,26 @@ def _place_of(cursor: str | None) -> tuple[str, str, int, str] | None:
 def _is_free(layout: Layout, job: FromClause) -> ColumnElement[bool]:
     """Whether no chain and no batch of a job has anything left to run; a batch's members go by the batch's own end."""
     link, batches = layout.tables.jobs.alias("link"), layout.tables.batches
-    one: ColumnElement[int] = literal_column("1")
     is_open = (
         (link.c.open_chain == job.c.chain_id,)
         if layout.family == "mysql"
         else (link.c.chain_id == job.c.chain_id, link.c.finished_at.is_(None))
     )
-    in_chain = exists(select(one).where(*is_open))
-    in_batch = exists(
-        select(one).where(
-            batches.c.id == job.c.batch_id,
-            or_(batches.c.finished_at.is_(None), batches.c.finished_at >= bindparam("before")),
-        )
+    no_chain = _is_none(layout, *is_open)
+    no_batch = _is_none(
+        layout,
+        batches.c.id == job.c.batch_id,
+        or_(batches.c.finished_at.is_(None), batches.c.finished_at >= bindparam("before")),
     )
-    return and_(or_(job.c.chain_id.is_(None), ~in_chain), or_(job.c.batch_id.is_(None), ~in_batch))
+    return and_(or_(job.c.chain_id.is_(None), no_chain), or_(job.c.batch_id.is_(None), no_batch))
+
+
+def _is_none(layout: Layout, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether no row is like that, asked for each by its index; for NOT EXISTS PostgreSQL may read a whole table first."""
+    one: ColumnElement[int] = literal_column("1")
+    if layout.family == "mysql":
+        return ~exists(select(one).where(*conditions))
+    return select(one).where(*conditions).limit(one).scalar_subquery().is_(None)
 
 
 @lru_cache(maxsize=16)
@@ -179,10 +186,12 @@ def _old_backwards(layout: Layout) -> Statement:
 
 def _may_go(layout: Layout, given: Given) -> tuple[ColumnElement[bool], ...]:
     jobs = layout.tables.jobs
+    # PostgreSQL: by the index of what has finished it would walk all of that, instead of finding by ids.
+    finished_at = func.coalesce(jobs.c.finished_at, FAR) if layout.family == "postgresql" else jobs.c.finished_at
     return (
         given.is_for(jobs.c.id, "of_id"),
         jobs.c.state.in_([word(state) for state in FINISHED]),
-        jobs.c.finished_at < bindparam("before"),
+        finished_at < bindparam("before", type_=BigInteger),
         _is_free(layout, jobs),
     )
 
@@ -216,10 +225,10 @@ def _locking(layout: Layout) -> Many:
 def _old_batches(layout: Layout) -> Statement:
     batches, member = layout.tables.batches, layout.tables.jobs.alias("member")
     _, is_member = of_members(layout, member)
-    has_members = exists(select(literal_column("1")).where(is_member, member.c.batch_id == batches.c.id))
+    is_empty = _is_none(layout, is_member, member.c.batch_id == batches.c.id)
     return layout.prepare(
         select(batches.c.id)
-        .where(batches.c.finished_at < bindparam("before"), ~has_members)
+        .where(batches.c.finished_at < bindparam("before"), is_empty)
         .order_by(batches.c.finished_at)
         .limit(bindparam("most"))
     )

@@ -31,6 +31,7 @@ from goose_queues.stores.sql.tables import (
 )
 
 _ABOVE_ALL: Final = 2**62
+_ALL: Final[ColumnElement[int]] = literal_column(str(_ABOVE_ALL))
 _EVERY: Final[ColumnElement[Any]] = literal_column("*")
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 
@@ -86,6 +87,9 @@ def stats(connection: Connection, layout: Layout, now: int) -> dict[str, QueueSt
         moving[queue].ready = jobs
         _look_at_front(connection, layout, queue, moving[queue])
     for queue in [queue for queue, states in resting.items() if states.get(SCHEDULED)]:
+        due = next_scheduled(connection, layout, queue)
+        if due is None or due > now:
+            continue
         late, oldest = _late(layout).rows(connection, {"of_queue": queue, "now": now})[0]
         moving[queue].late = late
         moving[queue].see(oldest)
@@ -232,13 +236,17 @@ def _processing(layout: Layout) -> Statement:
 @lru_cache(maxsize=16)
 def _late(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
-    return layout.prepare(
-        select(func.count(_EVERY), func.min(due_at(layout, jobs))).where(
-            *standing(layout, jobs, SCHEDULED),
-            jobs.c.queue == bindparam("of_queue"),
-            due_at(layout, jobs) <= bindparam("now", type_=BigInteger),
-        )
+    due = due_at(layout, jobs)
+    late = select(due.label("due_at")).where(
+        *standing(layout, jobs, SCHEDULED),
+        jobs.c.queue == bindparam("of_queue"),
+        due <= bindparam("now", type_=BigInteger),
     )
+    if layout.family == "postgresql":
+        # Without an order the whole table might be read for them.
+        late = late.order_by(jobs.c.due_at).limit(_ALL)
+    found = late.subquery("late")
+    return layout.prepare(select(func.count(_EVERY), func.min(found.c.due_at)).select_from(found))
 
 
 @lru_cache(maxsize=16)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
+from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
 from goose_queues.record import (
     BatchProgress,
     CancelRequest,
@@ -38,7 +38,7 @@ from goose_queues.record import (
     Settlement,
 )
 from goose_queues.redact import one_line
-from goose_queues.stores.sql import counts, migrate, pause, steer
+from goose_queues.stores.sql import counts, migrate, pause, rights, steer
 from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
 from goose_queues.stores.sql.gathering import Gathering
@@ -51,13 +51,16 @@ from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch
 from goose_queues.stores.sql.servertime import ServerTime
 from goose_queues.stores.sql.settle import can_settle_at_once, settle, settle_at_once
+from goose_queues.stores.sql.starts import Starts
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.stores.sql.unreadable import read, write
+from goose_queues.stores.sql.vacuum import VacuumWatch
 from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
+from goose_sql.faults import first_line, remedy
 from goose_sql.urls import address_of, masked
 
 log = logging.getLogger("goose_queues.store")
@@ -85,7 +88,7 @@ class SqlStore:
         listen_url: PostgreSQL: where to listen for notifications, if the database's URL leads through a pooler.
 
     Raises:
-        ConfigError: ``prefix`` or ``schema`` is no identifier.
+        ConfigError: ``prefix`` or ``schema`` is no identifier, or the database has no schemas.
     """
 
     def __init__(
@@ -104,6 +107,8 @@ class SqlStore:
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
         dialect = _dialect(database)
+        if schema is not None and dialect.name == "sqlite":
+            raise ConfigError(f"table_schema={schema!r}: SQLite has no schemas; use table_prefix, or a file of its own")
         self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
         self._time = ServerTime(database, self._layout, clock)
         self._now = self._time.now
@@ -111,12 +116,14 @@ class SqlStore:
         self._wakeup = Wakeup(database, self._layout, self._now, poll_interval=poll_interval, listen_url=listen)
         self._gathering = Gathering(self._store)
         self._outgoing = Outgoing(self.insert)
+        self._vacuum = VacuumWatch(database, self._layout)
+        self._starts = Starts(database, self._layout, self._wakeup.tell)
 
     async def open(self) -> None:
         """Connect, make the tables where they are missing and that is wanted, and watch for news.
 
         Raises:
-            StoreUnavailable: The database does not answer.
+            StoreUnavailable: The database does not answer, or does not let this process write.
             LayoutMismatch: The tables are missing, too old or too new.
         """
         with self._faults():
@@ -124,6 +131,7 @@ class SqlStore:
                 await self._database.open()
             try:
                 await self._check_layout()
+                await self._check_rights()
                 await self._time.open()
             except BaseException:
                 if self._owns_database:
@@ -135,6 +143,7 @@ class SqlStore:
         """Send what still waits for being sent, and let go of everything."""
         await self._outgoing.sent()
         await self._gathering.stored()
+        await self._starts.close()
         await self._wakeup.close()
         await self._time.close()
         if self._owns_database:
@@ -204,12 +213,15 @@ class SqlStore:
         """Take due jobs of one queue under new leases."""
         self._wakeup.claims(claim.queue)
         with self._faults():
-            if can_claim_at_once(self._layout, claim):
-                at_once = partial(claim_at_once, layout=self._layout, request=claim)
+            line = self._starts.line(claim)
+            claimed = None
+            if line is not None and can_claim_at_once(claim):
+                at_once = partial(claim_at_once, layout=self._layout, request=claim, line=line)
                 claimed = await write(self._database, lambda it: at_once(it, now=self._now()), single=True)
-                if claimed is not None:
-                    return claimed
-            return await write(self._database, lambda it: take(it, self._layout, self._now(), claim))
+            if claimed is None:
+                claimed = await write(self._database, lambda it: take(it, self._layout, self._now(), claim, line))
+        self._starts.watch(line)
+        return claimed
 
     def extend(
         self,
@@ -246,6 +258,7 @@ class SqlStore:
         """Give jobs of dead workers back."""
         with self._faults():
             await self._fold_counts()
+            await self._vacuum.look()
             if not await self._is_any_expired():
                 return Rescued(0, 0, _NOWHERE)
             rescued = await write(self._database, lambda it: rescue(it, self._layout, self._now(), limit, max_deaths))
@@ -372,7 +385,12 @@ class SqlStore:
         if found is None:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
-            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+            layout = self._layout.tables.layout.fullname
+            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest, layout)
+
+    async def _check_rights(self) -> None:
+        if self._layout.family != "sqlite":
+            await read(self._database, lambda it: rights.use(it, self._layout.tables))
 
     async def _is_any_expired(self) -> bool:
         """On servers this asks first, without locking what others are about to settle."""
@@ -413,7 +431,9 @@ class SqlStore:
             raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
         except (OperationalError, ProgrammingError, InternalError) as error:
             # Without the statement and its parameters, which may be anything.
-            raise StoreUnavailable(self._database.url, f"{one_line(str(error.orig))}.") from error
+            raise StoreUnavailable(
+                self._database.url, one_line(f"{first_line(error)} {remedy(error)}".strip())
+            ) from error
 
 
 def _dialect(database: Database) -> Dialect:
