@@ -6,10 +6,9 @@ import asyncio
 import gc
 import time
 
+from goose_queues import Client
 from goose_queues.stores.sql.announcer import Announcer
 from goose_queues.stores.sql.listener import Listener
-
-from goose_queues import Client
 
 from . import elsewhere_goose
 from .contest import BenchmarkError, Figures, Trial

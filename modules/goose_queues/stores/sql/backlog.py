@@ -35,7 +35,8 @@ def count_ready(connection: Connection, layout: Layout, queues: Sequence[str], o
         others: How many rows are not ready, as counted at the same moment.
     """
     found: dict[str, int] = {}
-    left, beyond = WALKED + others // SHARE, None
+    # InnoDB counts all rows one by one as well.
+    left, beyond = _ALL if layout.family == "mysql" else WALKED + others // SHARE, None
     for queue in queues:
         found[queue] = _walk(connection, layout, queue, left if beyond is None else _ALL)
         left -= found[queue]
@@ -55,7 +56,11 @@ def _walk(connection: Connection, layout: Layout, queue: str, most: int) -> int:
 @lru_cache(maxsize=16)
 def _walking(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
-    ready = select(_ONE.label("one")).where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
+    of_queue = (jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
+    if layout.family == "mysql":
+        # A subquery with a limit would first be written into a table of its own.
+        return layout.prepare(select(_NUMBER).select_from(jobs).where(*of_queue))
+    ready = select(_ONE.label("one")).where(*of_queue)
     return layout.prepare(select(_NUMBER).select_from(ready.limit(bindparam("most")).subquery("ready")))
 
 

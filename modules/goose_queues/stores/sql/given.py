@@ -55,7 +55,7 @@ class Given:
         self._is_postgresql = layout.family == "postgresql"
         self.is_list: Final = layout.family == "mysql" and len(kinds) == 1 and not is_alone
         """Whether it is a list of keys: quicker for MySQL than a table of one column."""
-        self.rows: Final = None if is_alone or self.is_list else _table(layout, kinds)
+        self.rows: Final = None if self.is_list or is_alone else _table(layout, kinds)
         """What the statement selects from or joins; None where it runs for each row by itself."""
 
     def __getitem__(self, name: str) -> ColumnElement[Any]:
