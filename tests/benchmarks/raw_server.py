@@ -45,11 +45,11 @@ class Statements:
     def on(cls, store: Store) -> Statements:
         """Those that suit its dialect."""
         jobs = queue_tables(dialect=store).jobs
-        urgency = jobs.c.falling if store == MARIADB else jobs.c.priority.desc()
+        line = (jobs.c.line_rank, jobs.c.line_at) if store == MARIADB else (jobs.c.priority.desc(), jobs.c.due_at)
         first = (
             select(jobs.c.id)
             .where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of"))
-            .order_by(urgency, jobs.c.due_at, jobs.c.id)
+            .order_by(*line, jobs.c.id)
             .limit(bindparam("count"))
             .with_for_update(skip_locked=True)
         )
