@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -35,13 +35,17 @@ _IDLE: Final = 60.0
 """Seconds at rest after which a connection's silence proves nothing: the server is asked."""
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_IDLE_LIMIT: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+_IDLE_SECONDS: Final = 10
+"""Within which a transaction of our own goes on, or the server ends it with its locks: its process is gone, or frozen."""
+_IDLE_LIMIT: Final = f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'"
 """So that the locks of our own transactions end soon where this process is gone or frozen. Sessions may take their time."""
 
 _SINCE: Final = "goose_sql.since"
+_LIMITED: Final = "goose_sql.limited"
 _STRICT: Final = "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
 
 _autocommit: ContextVar[bool] = ContextVar("goose_sql_autocommit", default=False)
+_limited: ContextVar[bool] = ContextVar("goose_sql_limited", default=False)
 
 
 class ServerEngine:
@@ -90,8 +94,12 @@ class ServerEngine:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction of our own, to be committed inside; else it is rolled back."""
         if self.address.dialect != "postgresql":
-            async with self.engine.connect() as connection:
+            with _said(_limited):
+                connection = await self.engine.connect()
+            try:
                 yield connection
+            finally:
+                await connection.close()
         elif self.engine.driver == "asyncpg":
             async with self.engine.connect() as connection:
                 await connection.exec_driver_sql(_IDLE_LIMIT)
@@ -137,6 +145,8 @@ class ServerEngine:
                 raise DisconnectionError("it was closed while it was at rest")  # noqa: TRY301 - as much an end as others
             if bool(self._dialect.detect_autocommit_setting(connection)) != _autocommit.get():
                 _set_autocommit(connection, _autocommit.get())
+            if not _autocommit.get() and getattr(self._dialect, "is_mariadb", False):
+                _limit(connection, record, _limited.get())
         except BaseException:
             self.watch.end(driver)
             raise
@@ -176,14 +186,18 @@ class ServerEngine:
             self.watch.end(self._dialect.get_driver_connection(connection))
 
 
-@contextmanager
-def autocommit() -> Iterator[None]:
+def autocommit() -> AbstractContextManager[None]:
     """Have connections that are taken inside commit each statement by themselves."""
-    token = _autocommit.set(True)
+    return _said(_autocommit)
+
+
+@contextmanager
+def _said(what: ContextVar[bool]) -> Iterator[None]:
+    token = what.set(True)
     try:
         yield
     finally:
-        _autocommit.reset(token)
+        what.reset(token)
 
 
 def _judge(context: ExceptionContext) -> None:
@@ -200,6 +214,15 @@ def _is_in_transaction(driver: Any) -> bool:
         return bool(driver.is_in_transaction())
     # Of psycopg's states IDLE is 0.
     return bool(driver.info.transaction_status)
+
+
+def _limit(connection: Any, record: ConnectionPoolEntry, value: bool) -> None:
+    """MariaDB: a setting of the session, which is changed where sessions of others and transactions of ours take turns."""
+    if record.info.get(_LIMITED, False) != value:
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION idle_transaction_timeout = {_IDLE_SECONDS if value else 0}")
+        cursor.close()
+        record.info[_LIMITED] = value
 
 
 def _set_autocommit(connection: Any, value: bool) -> None:

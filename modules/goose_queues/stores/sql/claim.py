@@ -307,7 +307,7 @@ def _taking(layout: Layout, names: int, *, by_parts: bool) -> Statement:
     )
 
 
-def _locked(layout: Layout, first: NamedFromClause, chosen: Select[Any], *, by_parts: bool) -> Select[Any]:
+def _locked(layout: Layout, first: NamedFromClause, chosen: Select[Any], *, by_parts: bool) -> Any:
     """On PostgreSQL: lock them; their keys and what their order goes by."""
     key: ColumnElement[Any] = rowid("first", layout.family).label("key")
     locked = chosen.with_only_columns(

@@ -7,15 +7,13 @@ Used by every operation that takes or lists jobs in their order.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Update, literal_column
+from sqlalchemy import ColumnElement, FromClause, Select, literal_column
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import MEMBER, WAITING, word
-
-S = TypeVar("S", Select[Any], Update)
 
 
 def urgency(layout: Layout, jobs: FromClause) -> ColumnElement[Any]:
@@ -45,7 +43,7 @@ def of_members(layout: Layout, jobs: FromClause) -> tuple[ColumnElement[str], Co
     return jobs.c.state, jobs.c.batch_role == word(MEMBER)
 
 
-def along(layout: Layout, statement: S, jobs: NamedFromClause, index: str | None = "line") -> S:
+def along(layout: Layout, statement: Any, jobs: NamedFromClause, index: str | None = "line") -> Any:
     """On MySQL: by that index, or by the primary key, and no other way.
 
     What locks rows has to come upon them in one order, and upon no others: of a small table MySQL prefers to walk, and

@@ -378,7 +378,8 @@ def _of_these(layout: Layout, given: Given) -> tuple[tuple[ColumnElement[bool], 
 
 
 def _by_key(layout: Layout, change: Update) -> Update:
-    return along(layout, change, layout.tables.jobs, index=None)
+    along_keys: Update = along(layout, change, layout.tables.jobs, index=None)
+    return along_keys
 
 
 def _common(name: str) -> ColumnElement[Any]:
