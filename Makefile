@@ -33,7 +33,7 @@ lint: $(VENV)/.installed-dev ## ruff, mypy --strict, pyright and the import cont
 docs: $(VENV)/.installed-dev ## run every snippet of the documentation
 	@$(PY) -m pytest tests/docs $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed-dev ## this project beside its peers and beside the limit of the store
+bench: $(VENV)/.installed-bench ## this project beside its peers and beside the limit of the store; BENCH_ARGS="--store postgresql drain"
 	@$(PY) -m tests.benchmarks.run $(BENCH_ARGS)
 
 soak: $(VENV)/.installed-dev ## the fault tests at their full length: processes killed, frozen and locked out for minutes
@@ -45,6 +45,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing goose and its development tools into $(VENV) ..." && $(INSTALL) -e '.[dev]' && touch $(VENV)/.installed $@
+
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing goose, its development tools and its peers into $(VENV) ..." && $(INSTALL) -e '.[bench]' && touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "goose needs Python 3.11 or newer with its venv module: none found on the PATH; name one with make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -46,6 +46,8 @@ CLAIM_TO_START: Final = 1.0
 """Seconds at most between the claim, from which the lease counts, and the handler's first line."""
 END_TO_WRITTEN: Final = 10.0
 """Seconds at most between a handler's end and the moment in which its outcome is written."""
+RESUMED: Final = 2.0
+"""Seconds at most between the end of a fault and the moment in which a process extends its leases again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A process that could not keep its leases: killed, frozen, or cut off from the store."""
+    """A process that could not keep its leases: killed, frozen, or cut off from the store.
+
+    A store that was away for a short time explains nothing: not that an outcome was lost, and not that one was written
+    twice. Nor does a broken connection.
+    """
 
     pid: int
     at: float
@@ -200,7 +206,7 @@ def _attempts(history: History) -> Attempts:
 def _attempt(history: History, start: Entry, end: Entry | None) -> Attempt:
     fault, lease_over = None, math.inf
     for candidate in history.faults:
-        if candidate.pid == start.pid and _hits(candidate, start.at, end):
+        if candidate.pid == start.pid and _hits(candidate, start.at, end, history.lease):
             expiry = _lease_over(candidate, start.at, history.lease)
             if expiry < lease_over:
                 fault, lease_over = candidate, expiry
@@ -216,8 +222,11 @@ def _attempt(history: History, start: Entry, end: Entry | None) -> Attempt:
     )
 
 
-def _hits(fault: Fault, start: float, end: Entry | None) -> bool:
+def _hits(fault: Fault, start: float, end: Entry | None, lease: float) -> bool:
     """Whether a fault may have kept the outcome of an attempt from being written in time."""
+    if not fault.killed and fault.leases_end is None and fault.over + RESUMED < fault.at + lease / 3:
+        # Over before a lease could be given up: what was in doubt or could not be written is written after all.
+        return False
     return start <= fault.over and (end is None or fault.at <= end.at + END_TO_WRITTEN)
 
 

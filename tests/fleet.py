@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
 import psutil
+from sqlalchemy import URL
 
 from checker import Batch, Dispatched, Ending, Fault, History, Role
+from hand import Hand
 from ledger import Ledger
 from waiting import wait_until
 
 STATUSES = {"ready": "pending", "scheduled": "pending", "waiting": "pending"}
+UNFINISHED = (*STATUSES, "processing")
+"""The states, in the store's own words, that are no end."""
 
 
 def free_port() -> int:
@@ -50,25 +53,27 @@ class Fleet:
     """The processes of one test, its store and its ledger.
 
     Args:
-        folder: Where the store, the ledger and the log of all processes stand.
+        folder: Where the ledger and the log of all processes stand, and the store where it is a file.
         application: The script: ``python application.py api PORT``, or ``worker``.
         lease: Seconds, as the application has it.
+        url: Of the store; None: a SQLite file.
     """
 
-    def __init__(self, folder: Path, application: Path, lease: float = 30.0) -> None:
+    def __init__(self, folder: Path, application: Path, lease: float = 30.0, url: URL | None = None) -> None:
+        self.folder = folder
         self.application = application
         self.lease = lease
         self.ledger = Ledger(folder / "ledger")
         self.log = folder / "log"
-        self.file = folder / "fleet.db"
-        self.url = f"sqlite:///{self.file}"
+        self.hand = Hand(url or f"sqlite:///{folder / 'fleet.db'}")
+        self.url = self.hand.url.render_as_string(hide_password=False)
         self.processes: list[Process] = []
         self.faults: list[Fault] = []
         """What was done to the processes, as the checker wants to know it."""
 
     def start(self, *arguments: str, workers: int | None = None, script: Path | None = None, **environ: str) -> Process:
         """A process of the application (``"worker"``, or ``"api"`` and a port), or of another script."""
-        given = {"LEDGER": str(self.ledger.path), "DATABASE_URL": self.url, **environ}
+        given = {"LEDGER": str(self.ledger.path), "DATABASE_URL": self.url, **self._polling, **environ}
         if workers is not None:
             given["GOOSE_QUEUES_WORKERS"] = str(workers)
         process = self.launch(script or self.application, arguments, given)
@@ -106,27 +111,29 @@ class Fleet:
         self.faults.append(Fault(process.pid, at, over=time.time(), killed=True))
 
     def freeze(self, process: Process) -> None:
-        """Stop it where it is, but not inside of a transaction: nobody could write until it goes on."""
-        with closing(sqlite3.connect(self.file, timeout=30, isolation_level=None)) as raw:
-            raw.execute("BEGIN IMMEDIATE")
-            self.faults.append(Fault(process.pid, time.time()))
-            process.send_signal(signal.SIGSTOP)
-            while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-                time.sleep(0.001)
-            raw.execute("ROLLBACK")
+        """Stop it where it is, but not inside of a transaction, which others would have to wait for."""
+        self.faults.append(Fault(process.pid, self.hand.freeze(psutil.Process(process.pid))))
 
     def thaw(self, process: Process) -> None:
         """Let a frozen process go on."""
         process.send_signal(signal.SIGCONT)
         self._change(process.pid, over=time.time())
 
+    @contextmanager
+    def cut_off(self, *processes: Process) -> Iterator[None]:
+        """Within the block these processes, or all that live, cannot reach the store."""
+        cut = [process for process in processes or self.processes if process.poll() is None]
+        self.faults += [Fault(process.pid, time.time()) for process in cut]
+        yield
+        for process in cut:
+            self._change(process.pid, over=time.time())
+
     def end_leases(self, process: Process) -> None:
         """End the leases of a process that is dead or frozen, instead of waiting for it."""
         self._change(process.pid, leases_end=time.time())
         names = [entry.job for entry in self.ledger.read() if entry.event == "up" and entry.pid == process.pid]
-        with closing(sqlite3.connect(self.file, timeout=30)) as raw, raw:
-            for name in names:
-                raw.execute("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing' AND worker = ?", (name,))
+        for name in names:
+            self.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing' AND worker = %s", name)
 
     def running(self, process: Process) -> int:
         """How many attempts a process has in hand now."""
@@ -135,21 +142,18 @@ class Fleet:
 
     def is_over(self) -> bool:
         """Whether every job in the store has come to its end."""
-        with closing(sqlite3.connect(self.file, timeout=30)) as raw:
-            left = "SELECT 1 FROM goose_jobs WHERE state NOT IN ('completed', 'failed', 'cancelled') LIMIT 1"
-            return raw.execute(left).fetchone() is None
+        states = ", ".join("%s" for _ in UNFINISHED)
+        return not self.hand.rows(f"SELECT 1 FROM goose_jobs WHERE state IN ({states}) LIMIT 1", *UNFINISHED)
 
     def callbacks(self, batch: str, members: Sequence[str], *roles: Role) -> Batch:
         """A batch that asked for these callbacks, with the jobs that they have become."""
-        called = "SELECT id FROM goose_jobs WHERE batch_id = ? AND batch_role = ?"
-        with closing(sqlite3.connect(self.file, timeout=30)) as raw:
-            found = {role: tuple(job for (job,) in raw.execute(called, (batch, role))) for role in roles}
+        called = "SELECT id FROM goose_jobs WHERE batch_id = %s AND batch_role = %s"
+        found = {role: tuple(job for (job,) in self.hand.rows(called, batch, role)) for role in roles}
         return Batch(tuple(members), found)
 
     def endings(self) -> dict[str, Ending]:
         """What the store says of every job, read without any code of ours."""
-        with closing(sqlite3.connect(self.file, timeout=30)) as raw:
-            rows = raw.execute("SELECT id, state, attempts FROM goose_jobs").fetchall()
+        rows = self.hand.rows("SELECT id, state, attempts FROM goose_jobs")
         return {job: Ending(STATUSES.get(state, state), attempts) for job, state, attempts in rows}
 
     def history(self, dispatched: Mapping[str, Dispatched] | None = None, **facts: Any) -> History:
@@ -169,6 +173,12 @@ class Fleet:
         for process in self.processes:
             process.kill()
             process.wait()
+        self.hand.close()
+
+    @property
+    def _polling(self) -> Mapping[str, str]:
+        # Not every server tells a worker that there is work: these tests are not to wait for the next look.
+        return {} if self.hand.file is not None else {"GOOSE_QUEUES_POLL_INTERVAL": "0.2"}
 
     def _change(self, pid: int, **changes: float) -> None:
         place = max(number for number, fault in enumerate(self.faults) if fault.pid == pid)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 Event: TypeAlias = Literal["up", "dispatched", "start", "end", "seen", "error", "held", "freed"]
 """``up``: a process works under the identity that stands in place of a job. ``dispatched``: acknowledged to its caller.
@@ -19,6 +19,9 @@ Event: TypeAlias = Literal["up", "dispatched", "start", "end", "seen", "error", 
 code got the error in ``note``. ``held``, ``freed``: a foreigner's lock."""
 Outcome: TypeAlias = Literal["returned", "raised", "interrupted", "snoozed"]
 """How a handler ended: ``interrupted`` when it was cancelled from outside."""
+
+AHEAD: Final = "CLOCK_AHEAD"
+"""The environment's variable for the seconds by which a process's clock is made to be wrong; see ``faults.wrong_clock``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Entry:
     attempt: int
     pid: int
     at: float
-    """Seconds since the epoch; all writers are on one machine."""
+    """Seconds since the epoch by the machine's clock, on which all writers are, whatever time it is in their process."""
     note: Any = None
     outcome: Outcome | None = None
     """Of an ``end``."""
@@ -54,12 +57,16 @@ class Ledger:
         self._offset = 0
 
     def write(self, event: Event, job: str, attempt: int = 0, note: Any = None, outcome: Outcome | None = None) -> None:
-        line = json.dumps([event, job, attempt, os.getpid(), time.time(), note, outcome]) + "\n"
+        line = json.dumps([event, job, attempt, os.getpid(), self.now(), note, outcome]) + "\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             os.write(descriptor, line.encode())
         finally:
             os.close(descriptor)
+
+    def now(self) -> float:
+        """The time as the ledger has it."""
+        return time.time() - float(os.environ.get(AHEAD, "0"))
 
     @contextmanager
     def attempt(self, ctx: Running) -> Iterator[None]:

@@ -11,19 +11,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import URL
+
 from fleet import Fleet, Process
 
 _context: Final = multiprocessing.get_context("forkserver")
+_PRELOADED: Final = ("faults.application", "faults.paused")
 
 
 class QuickFleet(Fleet):
     """Its application is a module with a ``main``."""
 
-    def __init__(self, folder: Path, module: str, lease: float) -> None:
-        super().__init__(folder, Path(module), lease)
+    def __init__(self, folder: Path, module: str, lease: float = 30.0, url: URL | None = None) -> None:
+        super().__init__(folder, Path(module), lease, url)
 
     def launch(self, script: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> Process:
-        _context.set_forkserver_preload([str(script)])
+        _context.set_forkserver_preload([*_PRELOADED])
         process = _context.Process(target=_run, args=(str(script), arguments, environ, self.log), daemon=True)
         path = os.environ.get("PYTHONPATH")
         # The server is started with the first process, and finds what it imports by the environment alone.

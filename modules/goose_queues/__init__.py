@@ -38,6 +38,7 @@ from goose_queues.middleware import JobMiddleware, Next
 from goose_queues.module import QueuesModule
 from goose_queues.record import BatchProgress, QueueStats, Status
 from goose_queues.status import JobStatus, Progress, Stats
+from goose_queues.stores.sql.metadata import add_queue_tables
 
 __all__ = [
     "Backoff",
@@ -84,6 +85,7 @@ __all__ = [
     "StoreUnavailable",
     "UnregisteredJob",
     "WorkerDied",
+    "add_queue_tables",
     "exponential",
     "fixed",
 ]

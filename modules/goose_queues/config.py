@@ -28,6 +28,9 @@ MAX_SLOTS: Final = 10_000
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 SHORTEST_LEASE: Final = 5.0
 SHORTEST_POLL: Final = 0.05
+SHORTEST_POOL: Final = 2
+LARGEST_POOL: Final = 1_000
+_IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]{0,31}\Z")
 SCHEMES: Final[Mapping[str, frozenset[str]]] = {
     "sql": frozenset({"sqlite", "postgresql", "mysql", "mariadb"}),
     "redis": frozenset({"redis", "rediss"}),
@@ -98,6 +101,12 @@ def _middleware(value: Any) -> tuple[type, ...]:
     return classes
 
 
+def _identifier(value: Any) -> str:
+    if not isinstance(value, str) or not _IDENTIFIER.match(value):
+        raise ValueError(value)
+    return value
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(value)
@@ -138,6 +147,7 @@ PositiveSeconds: TypeAlias = Annotated[
     float, _checked(_at_least(0.001), "a timedelta or number of seconds, at least 1 ms")
 ]
 Flag: TypeAlias = Annotated[bool, _checked(_flag, "True or False")]
+IDENTIFIER: Final = "lower-case letters, digits and _, at most 32, no digit first"
 QueueName: TypeAlias = Annotated[str, _checked(values.queue_name, "a queue's name: [A-Za-z0-9_.-]{1,64}")]
 
 
@@ -197,6 +207,17 @@ class Settings(BaseSettings):
         bool | None, _checked(lambda value: None if value is None else _flag(value), "True, False or None")
     ] = None
     """None: yes on SQLite, no on servers."""
+    table_prefix: Annotated[str, _checked(_identifier, IDENTIFIER)] = "goose_"
+    """What the names of the tables begin with; queues of different prefixes do not see each other."""
+    table_schema: Annotated[
+        str | None,
+        _checked(lambda value: None if value is None else _identifier(value), f"{IDENTIFIER}; None for the usual one"),
+    ] = None
+    """Where the tables are on a server: a schema of PostgreSQL, a database of MySQL; None: where a connection looks."""
+    pool_size: Annotated[
+        int, _checked(_whole(SHORTEST_POOL, LARGEST_POOL), f"an integer {SHORTEST_POOL}..{LARGEST_POOL}")
+    ] = 10
+    """Connections that are kept to the queue's own database; its ``SqlModule`` says it of the application's."""
     synchronous: Annotated[Literal["full", "normal"], _checked(_one_of("full", "normal"), '"full" or "normal"')] = (
         "full"
     )
@@ -253,7 +274,7 @@ class _Environment(PydanticBaseSettingsSource):
 
 def _parsed(option: str, text: str) -> Any:
     text = text.strip()
-    if option in ("driver", "url", "listen_url", "queue", "synchronous"):
+    if option in ("driver", "url", "listen_url", "queue", "synchronous", "table_prefix"):
         return text
     if text.lower() in ("none", "null"):
         return None

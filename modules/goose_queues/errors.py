@@ -61,15 +61,19 @@ class StoreUnavailable(QueueError):
 class LayoutMismatch(QueueError):
     """The queue's tables are missing, or of a version that this process cannot work with."""
 
-    def __init__(self, url: str, found: int | None, known: int, oldest: int | None = None) -> None:
+    def __init__(
+        self, url: str, found: int | None, known: int, oldest: int | None = None, layout: str = "goose_layout"
+    ) -> None:
         self.url = url
         self.found = found
-        """The version of the tables; None where there are none."""
+        """The version of the tables, 0 where none was written down; None where there are no tables."""
         self.known = known
         """The version that this process was written for."""
         self.oldest = oldest
         """The oldest version whose code can work with the tables."""
-        super().__init__(_layout_fault(url, found, known))
+        self.layout = layout
+        """The table that says the version."""
+        super().__init__(_layout_fault(url, found, known, layout))
 
 
 class JobExists(QueueError):
@@ -346,9 +350,15 @@ class WorkersStuck(QueueError):
         )
 
 
-def _layout_fault(url: str, found: int | None, known: int) -> str:
+def _layout_fault(url: str, found: int | None, known: int, layout: str) -> str:
     if found is None:
         return f"{url} has no tables for the queue. Run: goose db migrate"
+    if found == 0:
+        statement = f"INSERT INTO {layout} (version, oldest) VALUES ({known}, {known})"  # noqa: S608 - to be read
+        return (
+            f"{url} has tables for the queue, but their version is not in {layout}. Run: goose db migrate. "
+            f'If migrations of your own make them, end those with: op.execute("{statement}")'
+        )
     if found < known:
         return f"{url} has the queue's tables in version {found}, this process needs {known}. Run: goose db migrate"
     return (

@@ -31,6 +31,7 @@ from goose_queues.runner import Runner
 from goose_queues.store import Store
 from goose_queues.stores.sql.migrate import owned_tables
 from goose_queues.stores.sql.store import SqlStore
+from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.supervisor import Supervisor, Workload
 from goose_queues.values import UNSET, Duration, Unset
 from goose_sql import Database
@@ -68,6 +69,12 @@ class QueuesModule(Module):
         middleware: Classes that wrap every job, outermost first.
         max_payload_size: Bytes of JSON that a job's fields, and its result, may take; 256 KiB.
         auto_migrate: Whether boot makes and upgrades the tables; None: on SQLite yes, on servers no.
+        table_prefix: What the names of the tables begin with: queues of different prefixes do not see each other;
+            ``"goose_"``.
+        table_schema: On servers: the schema (PostgreSQL) or database (MySQL) of the tables; None: where a connection looks
+            first.
+        pool_size: Connections kept to the queue's own database, at least 2; 10. To the application's own they are
+            ``SqlModule``'s.
         synchronous: SQLite: ``"full"`` (durable at a power cut) or ``"normal"`` (durable at a crash of the process).
 
     Raises:
@@ -100,6 +107,9 @@ class QueuesModule(Module):
         middleware: Sequence[type[JobMiddleware]] | Unset = UNSET,
         max_payload_size: int | Unset = UNSET,
         auto_migrate: bool | Unset | None = UNSET,
+        table_prefix: str | Unset = UNSET,
+        table_schema: str | Unset | None = UNSET,
+        pool_size: int | Unset = UNSET,
         synchronous: Literal["full", "normal"] | Unset = UNSET,
     ) -> None:
         options = {name: value for name, value in locals().items() if name in Settings.model_fields}
@@ -128,7 +138,8 @@ class QueuesModule(Module):
 
     def tables_to_migrate(self) -> Tables:
         """The queue's tables, for ``goose db``."""
-        return owned_tables(url=self.settings.url, otherwise=DEFAULT_URL)
+        tables = queue_tables(self.settings.table_prefix, self.settings.table_schema)
+        return owned_tables(tables, url=self.settings.url, otherwise=DEFAULT_URL)
 
     async def drain(self, kernel: Kernel) -> DrainReport:
         """Run what is due, here and now; what ``AppTestClient.drain`` calls."""
@@ -150,6 +161,8 @@ def open_store(settings: Settings, clock: Clock, database: Database | None = Non
         clock,
         owns_database=not shared,
         auto_migrate=migrates,
+        prefix=settings.table_prefix,
+        schema=settings.table_schema,
         poll_interval=settings.poll_interval,
         listen_url=settings.listen_url,
     )
@@ -203,7 +216,8 @@ def _database(settings: Settings, database: Database | None) -> tuple[Database, 
     """Where jobs are kept, and whether that is the application's own database."""
     if database is not None and (settings.url is None or database.same_place(settings.url)):
         return database, True
-    return Database(settings.url or DEFAULT_URL, synchronous=settings.synchronous), False
+    url = settings.url or DEFAULT_URL
+    return Database(url, synchronous=settings.synchronous, pool_size=settings.pool_size), False
 
 
 def _settings(options: dict[str, Any]) -> Settings:

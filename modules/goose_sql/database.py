@@ -246,8 +246,8 @@ class Database:
     async def read(self, operation: Operation[T], *, single: bool = False) -> T:
         """Run a function of a ``Connection`` that only reads; it never waits for a writer.
 
-        All its statements see one moment of a SQLite file; on servers, each sees its own. It returns values, not open
-        results. On servers it runs once more when the connection turns out to be dead.
+        All its statements see one moment of the database. It returns values, not open results. On servers it runs once
+        more when the connection turns out to be dead.
 
         Args:
             operation: As in ``write``.

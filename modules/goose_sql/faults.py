@@ -41,6 +41,11 @@ _CONFLICT_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 _CONFLICT_CODES: Final = frozenset({1205, 1213})
 
 
+_FORBIDDEN_STATES: Final = frozenset({"42501"})
+_FORBIDDEN_CODES: Final = frozenset({1044, 1142, 1143, 1227, 1370})
+"""What a user may not do: with a database, a table, a column, a routine, or at all."""
+
+
 def explained(address: Address, error: BaseException) -> BaseException:
     """The error that the caller gets: ``DatabaseUnavailable`` where it is one, else the error as it is."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
@@ -48,7 +53,7 @@ def explained(address: Address, error: BaseException) -> BaseException:
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(address, error, error)
     if _isunavailable(error):
-        return unavailable(address, error, first_line(error))
+        return unavailable(address, error, f"{first_line(error)} {remedy(error)}".strip())
     return error
 
 
@@ -69,6 +74,16 @@ def is_conflict(error: BaseException) -> bool:
     """Whether two transactions stood in each other's way, so that the same one may do well the next time."""
     state, code = _signs(error)
     return state in _CONFLICT_STATES or code in _CONFLICT_CODES
+
+
+def remedy(error: BaseException) -> str:
+    """What helps where a server has forbidden a statement; empty for other errors."""
+    state, code = _signs(error)
+    if state in _READ_ONLY_STATES or (code in _READ_ONLY_CODES and "read" in first_line(error)):
+        return "It takes no writes: name the primary server, not a replica."
+    if state in _FORBIDDEN_STATES or code in _FORBIDDEN_CODES:
+        return "Give its user the right to do so, or name another user in the URL."
+    return ""
 
 
 def _signs(error: BaseException) -> tuple[str, int]:

@@ -25,9 +25,11 @@ from alembic.util import CommandError
 from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
 
 from goose_sql.database import Database
 from goose_sql.errors import MigrationFailed, MissingMigrations, NewerDatabase, PendingMigrations
+from goose_sql.faults import first_line, is_conflict, remedy
 from goose_sql.tables import Tables
 
 _TEMPLATES: Final = Path(__file__).parent / "revision"
@@ -101,6 +103,7 @@ def _migrate(url: str, tables: Tables, connection: Connection) -> bool:
     if not _is_pending(url, tables, connection):
         return False
     try:
+        _make_schema(tables, connection)
         if tables.migrations is None:
             tables.metadata.create_all(connection)
         else:
@@ -108,6 +111,17 @@ def _migrate(url: str, tables: Tables, connection: Connection) -> bool:
     except (CommandError, SQLAlchemyError) as error:
         raise MigrationFailed(tables.owner, _first_line(error)) from error
     return True
+
+
+def _make_schema(tables: Tables, connection: Connection) -> None:
+    """Make it where it is missing; asking first, as even IF NOT EXISTS needs the right to make one."""
+    schema = tables.schema
+    if schema is None:
+        return
+    if connection.dialect.name == "sqlite":
+        raise MigrationFailed(tables.owner, f"SQLite has no schemas: leave {schema!r} out.")
+    if schema not in inspect(connection).get_schema_names():
+        connection.execute(CreateSchema(schema, if_not_exists=True))
 
 
 def _upgrade(tables: Tables, connection: Connection) -> None:
@@ -128,11 +142,14 @@ def _is_pending(url: str, tables: Tables, connection: Connection) -> bool:
     if tables.migrations is None:
         return not _has_all(tables, connection)
     scripts = _scripts(tables)
-    context = MigrationContext.configure(connection, opts={"version_table": tables.version_table})
+    place = {"version_table": tables.version_table, "version_table_schema": tables.schema}
+    context = MigrationContext.configure(connection, opts=place)
     current, known = set(context.get_current_heads()), {script.revision for script in scripts.walk_revisions()}
     if current - known:
         raise NewerDatabase(tables.owner, url, min(current - known))
-    return current != set(scripts.get_heads())
+    if current == set(scripts.get_heads()):
+        return False
+    return tables.is_current is None or not tables.is_current(connection)
 
 
 def _has_all(tables: Tables, connection: Connection) -> bool:
@@ -199,6 +216,7 @@ def _environment(
             connection=connection,
             target_metadata=tables.metadata,
             version_table=tables.version_table,
+            version_table_schema=tables.schema,
             render_as_batch=connection.dialect.name == "sqlite",
             compare_type=True,
             **{**tables.options, **options},
@@ -245,5 +263,6 @@ def _exists(package: str) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".") + "."
+    if is_conflict(error):
+        return f"another transaction keeps a table that has to be changed; end it: {first_line(error)}"
+    return f"{first_line(error)} {remedy(error)}".strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from functools import partial
 from typing import Final, TypeVar
 
@@ -13,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from goose_sql.blocking import Blocking
 from goose_sql.calls import Operation
 from goose_sql.errors import SqliteOnly, UnsupportedDatabase
-from goose_sql.faults import explained
+from goose_sql.faults import explained, is_conflict
 from goose_sql.readers import ChangeCounter
 from goose_sql.server_engine import ServerEngine
 from goose_sql.sessions import to_its_end
@@ -22,10 +24,20 @@ from goose_sql.urls import Address
 
 T = TypeVar("T")
 
-_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 1), "mariadb": (10, 6)}
+_OLDEST: Final = {"postgresql": (12,), "mysql": (8, 0, 4), "mariadb": (10, 6)}
+"""SKIP LOCKED is as old as MySQL 8.0.1, JSON_TABLE as 8.0.4 and MariaDB 10.6."""
+_LIMITS: Final = text(
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', '0', true), "
+    "set_config('idle_in_transaction_session_timeout', '0', true)"
+)
 _LOCK: Final = 0x676F6F7365
 """PostgreSQL names locks by number: "goose" in ASCII."""
-_LOCK_TIMEOUT: Final = 300
+_PATIENCE: Final = 300
+"""Seconds to wait for somebody else who changes the layout, and then for each table to be free."""
+_BRIEF: Final = 1
+"""Seconds in a row that a change may wait for a table: whoever wants to read or write it meanwhile stands in line behind."""
+_PAUSE: Final = 1.0
+"""Seconds, more or less, in which they go on before the change is begun again."""
 
 
 class OnServer:
@@ -68,7 +80,10 @@ class OnServer:
         return await read(self._server, operation, single=single)
 
     async def alter(self, operation: Operation[T]) -> T:
-        """Run a change of the layout, in a thread and event loop of its own: the steps of a migration may block."""
+        """Run a change of the layout, in a thread and event loop of its own: the steps of a migration may block.
+
+        It is begun again where a table was not free; MySQL keeps what had been changed by then.
+        """
         try:
             return await to_its_end(asyncio.to_thread(asyncio.run, self._alter(operation)))
         except Exception as error:
@@ -84,10 +99,17 @@ class OnServer:
     async def _alter(self, operation: Operation[T]) -> T:
         server = ServerEngine(self.address, pool_size=1)
         server.watch.start()
+        end = time.monotonic() + _PATIENCE
         try:
-            async with server.engine.begin() as connection:
-                await connection.run_sync(_lock)
-                return await connection.run_sync(operation)
+            while True:
+                try:
+                    async with server.engine.begin() as connection:
+                        await connection.run_sync(_lock)
+                        return await connection.run_sync(operation)
+                except Exception as error:
+                    if not is_conflict(error.__cause__ or error) or time.monotonic() > end:
+                        raise
+                await asyncio.sleep(_PAUSE * (0.5 + random.random()))  # noqa: S311 - jitter
         finally:
             await server.close()
 
@@ -107,11 +129,20 @@ class OnServer:
 
 
 def _lock(connection: Connection) -> None:
-    """Wait until nobody else changes the layout; the lock ends with the transaction, or with the connection."""
+    """Wait until nobody else changes the layout; the lock ends with the transaction, or with the connection.
+
+    What follows may take as long as it takes, but not wait long for a table.
+    """
     if connection.dialect.name == "postgresql":
+        connection.execute(_LIMITS, {"lock": f"{_PATIENCE}s"})
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    elif not connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": "goose", "seconds": _LOCK_TIMEOUT}):
+        connection.execute(_LIMITS, {"lock": f"{_BRIEF}s"})
+        return
+    if not connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": "goose", "seconds": _PATIENCE}):
         raise TimeoutError("another process is migrating it")
+    connection.execute(text("SET SESSION lock_wait_timeout = :seconds"), {"seconds": _BRIEF})
+    if getattr(connection.dialect, "is_mariadb", False):
+        connection.execute(text("SET SESSION max_statement_time = 0"))
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 
 from goose.declaration import snake_case
 from goose.module import Module
@@ -28,13 +28,19 @@ class Tables:
     """Where they are; None: in the application's own database."""
     otherwise: str | None = None
     """Where they are when the application has no database of its own."""
+    prefix: str = "goose_"
+    """What the name of the table that holds the version begins with."""
+    schema: str | None = None
+    """Where that table is, on a server; a schema that is missing is made."""
+    is_current: Callable[[Connection], bool] | None = None
+    """Asked where that table says too little: whether somebody else, by migrations of a project's own, has done it all."""
     at_boot: bool = True
     """Whether ``SqlModule`` sees to them at boot; False: their owner does, and ``goose db`` as well."""
 
     @property
     def version_table(self) -> str:
         """The table that says which of the versions a database has."""
-        return f"goose_version_{snake_case(self.owner)}"
+        return f"{self.prefix}version_{snake_case(self.owner)}"
 
 
 @runtime_checkable

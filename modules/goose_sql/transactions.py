@@ -114,6 +114,8 @@ async def _reading(server: ServerEngine, operation: Operation[T], *, single: boo
     if single and server.can_autocommit:
         return await _single(server, operation, _Doubt())
     async with server.engine.connect() as connection:
+        # PostgreSQL: of the transaction that has just begun; MySQL: of the next one, which the operation begins.
+        await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return await connection.run_sync(operation)
 
 

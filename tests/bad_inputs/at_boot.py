@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from sqlalchemy import make_url
+
 import goose
 import goose_sql.urls
 from bad_inputs.case import Bench, Case, accepted, refused, refused_at_boot
@@ -69,7 +71,7 @@ def a_url(row: int, what: str, url: str, error: type[Exception], *facts: str) ->
     """An application with this URL does not boot; its password is not told."""
 
     async def show(bench: Bench) -> None:
-        await refused_at_boot(row, what, (Good,), error, *facts, url=url.format(bench.file)).show(bench)
+        await refused_at_boot(row, what, (Good,), error, *facts, url=url).show(bench)
         assert SECRET not in bench.log.text
 
     return Case(row, what, show)
@@ -83,16 +85,34 @@ async def missing_package(bench: Bench) -> None:
     await case.show(bench)
 
 
-async def old_sqlite(bench: Bench) -> None:
+async def old_database(bench: Bench) -> None:
+    if bench.is_server:
+        bench.patch.setattr("goose_sql.on_server._OLDEST", dict.fromkeys(("postgresql", "mysql", "mariadb"), (99, 1)))
+        await refused_at_boot(60, "", (Good,), UnsupportedDatabase, "found 1", ", need 99.1 or newer").show(bench)
+        return
     bench.patch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     bench.patch.setattr(sqlite3, "sqlite_version", "3.34.1")
     await refused_at_boot(60, "", (Good,), UnsupportedDatabase, "found 3.34.1, need 3.35.0").show(bench)
 
 
+async def no_such_database(bench: Bench) -> None:
+    if not bench.is_server:
+        return
+    url = make_url(bench.url).set(database="nowhere", password=SECRET).render_as_string(hide_password=False)
+    await a_url(57, "", url, StoreUnavailable, ":***@", "/nowhere is not available: ", "nowhere").show(bench)
+
+
+async def nobody_listens(bench: Bench) -> None:
+    if not bench.is_server:
+        return
+    url = make_url(bench.url).set(port=1, password=SECRET).render_as_string(hide_password=False)
+    await a_url(57, "", url, StoreUnavailable, ":***@", " is not available: ").show(bench)
+
+
 async def on_a_network(bench: Bench) -> None:
     bench.patch.setattr("goose_sql.sqlite.on_network", lambda _: True)
     with bench.log.at_level(logging.WARNING):
-        async with bench.boots(Good):
+        async with bench.boots(Good, url=f"sqlite:///{bench.folder}/network.db"):
             pass
     assert "SQLite file on a network file system: its locks are not reliable there" in bench.log.messages
 
@@ -177,7 +197,10 @@ CASES = [
     a_module(59, "short-lease", {"stale_job_timeout": 1}, "stale_job_timeout=1: at least 5 s"),
     a_module(59, "no-poll-interval", {"poll_interval": 0}, "poll_interval=0: at least 50 ms"),
     a_module(59, "both", {"stale_job_timeout": 1, "poll_interval": 0}, "stale_job_timeout=1: ", "poll_interval=0: "),
-    accepted(60, "old-sqlite", old_sqlite, stores=0),
+    accepted(57, "no-such-database", no_such_database, stores=0),
+    accepted(57, "nobody-listens", nobody_listens, stores=0),
+    a_module(57, "small-pool", {"pool_size": 1}, "pool_size=1: an integer 2..1000"),
+    accepted(60, "old-database", old_database, stores=0),
     a_module(63, "negative", {"workers": {"exports": -1}}, "workers={'exports': -1}", WORKERS),
     a_module(63, "many", {"workers": 10**6}, "workers=1000000", WORKERS),
     a_module(63, "text", {"workers": "4"}, "workers='4'", WORKERS),

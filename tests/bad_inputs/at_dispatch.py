@@ -205,8 +205,14 @@ async def empty_batch(bench: Bench) -> None:
     await batch.dispatch()
     progress = await bench.queue.get_batch(batch.id)
     assert (progress.total, progress.finished_at is None) == (0, False)
-    [then] = [job async for job in bench.queue.jobs(name="SendEmail") if job.batch_id == batch.id]
-    assert (await bench.ended(then.id)).result == "then"
+    found: list[JobStatus] = []
+
+    async def is_over() -> bool:
+        found[:] = [job async for job in bench.queue.jobs(name="SendEmail") if job.batch_id == batch.id]
+        return bool(found) and found[-1].status == "completed"
+
+    await wait_until(is_over)
+    assert [job.result for job in found if job.status == "completed"] == ["then"]
 
 
 async def its_own_id(bench: Bench) -> None:

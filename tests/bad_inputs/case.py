@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from sqlalchemy import make_url
 
 import goose
 from goose import Kernel, Module
 from goose_queues import Client, JobStatus, QueuesModule
 from goose_queues.supervisor import Supervisor
+from servers.shared import connect
 from waiting import wait_until
 
 Show: TypeAlias = Callable[["Bench"], Awaitable[None]]
@@ -24,10 +26,12 @@ Show: TypeAlias = Callable[["Bench"], Awaitable[None]]
 
 @dataclass
 class Bench:
-    """A running application with a queue and workers, and a hand that edits its file."""
+    """A running application with a queue and workers, and a hand that edits its tables."""
 
     kernel: Kernel
-    file: Path
+    url: str
+    folder: Path
+    """Where other applications have their files."""
     log: pytest.LogCaptureFixture = field(init=False)
     patch: pytest.MonkeyPatch = field(init=False)
 
@@ -40,9 +44,19 @@ class Bench:
         return self.kernel.get(Supervisor)
 
     def hand(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run SQL on the queue's file, past the queue."""
-        with closing(sqlite3.connect(self.file, isolation_level=None, timeout=30)) as connection:
-            return connection.execute(sql, parameters).fetchall()
+        """Run SQL on the queue's database, past the queue."""
+        if not self.is_server:
+            file = self.url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as connection:
+                return connection.execute(sql, parameters).fetchall()
+        with closing(connect(make_url(self.url))) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the queue is on a server, whose columns take values of their own type only."""
+        return not self.url.startswith("sqlite:")
 
     def stored(self) -> int:
         """How many jobs there are, in whatever state."""
@@ -58,15 +72,16 @@ class Bench:
         return await self.queue.get_status(job_id)
 
     def boots(self, *declared: Any, **options: Any) -> AbstractAsyncContextManager[Kernel]:
-        """Another application, with a file of its own."""
+        """Another application, with tables of its own."""
 
         class OtherModule(Module):
             declarations = declared
 
         @asynccontextmanager
         async def run() -> Any:
-            url = f"sqlite:///{self.file.with_name('other.db')}"
-            app = goose.worker(OtherModule, [QueuesModule(**{"url": url, **options})])
+            own = {"table_prefix": "other_", "auto_migrate": True} if self.is_server and "url" not in options else {}
+            url = self.url if self.is_server else f"sqlite:///{self.folder}/other.db"
+            app = goose.worker(OtherModule, [QueuesModule(**{"url": url, **own, **options})])
             async with goose.running(app) as kernel:
                 yield kernel
 

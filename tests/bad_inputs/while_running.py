@@ -205,7 +205,7 @@ goose.start(goose.worker(App, [QueuesModule(url=sys.argv[1], queues=["deadly"])]
 async def ends_its_process(bench: Bench) -> None:
     """Its worker dies: what is counted is a death, not a failure, and another worker may have it."""
     handle = await bench.queue.dispatch(Acts()).on_queue("deadly")
-    command = [sys.executable, "-c", KILLS_ITS_PROCESS, f"sqlite:///{bench.file}"]
+    command = [sys.executable, "-c", KILLS_ITS_PROCESS, bench.url]
     process = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
     assert process.returncode == 3
     bench.hand("update goose_jobs set lease_until = 0 where id = ? and state = 'processing'", handle.id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from . import raw
-from .contest import OURS, RAW, Benchmark, Figures, Floor, Metric, Trial, contend
+from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import Counter, rate
 from .peer import Huey
+from .place import MARIADB, POSTGRESQL
 
 
 def goose(trial: Trial) -> Figures:
@@ -39,6 +40,37 @@ def raw_sqlite(trial: Trial) -> Figures:
     return rate(trial.size, time.perf_counter() - started)
 
 
+def pgqueuer(trial: Trial) -> Figures:
+    """``await queries.enqueue(...)`` in a loop."""
+    from .pgqueuer_peer import pgqueuer as opening
+    from .served import dispatch_alone
+
+    return dispatch_alone(trial, opening)
+
+
+def oban(trial: Trial) -> Figures:
+    """``await oban.enqueue(...)`` in a loop."""
+    from .oban_peer import oban as opening
+    from .served import dispatch_alone
+
+    return dispatch_alone(trial, opening)
+
+
+def procrastinate(trial: Trial) -> Figures:
+    """``await task.defer_async(...)`` in a loop."""
+    from .procrastinate_peer import procrastinate as opening
+    from .served import dispatch_alone
+
+    return dispatch_alone(trial, opening)
+
+
+def raw_server(trial: Trial) -> Figures:
+    """One insert, one commit, in a loop."""
+    from .raw_server import dispatch_alone
+
+    return dispatch_alone(trial)
+
+
 BENCHMARK = Benchmark(
     name="dispatch_alone",
     question="dispatches awaited one by one",
@@ -47,6 +79,13 @@ BENCHMARK = Benchmark(
     size=2_000,
     quick_size=500,
     floors=(Floor("rate", 0.7, against="huey"),),
+    servers={
+        POSTGRESQL: Lineup(
+            {OURS: goose, "oban": oban, "pgqueuer": pgqueuer, "procrastinate": procrastinate, RAW: raw_server},
+            floors=(Floor("rate", 1.0, against="oban"),),
+        ),
+        MARIADB: Lineup({OURS: goose, RAW: raw_server}),
+    },
 )
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import sqlite3
 import time
 import uuid
 
-from .contest import OURS, RAW, Benchmark, BenchmarkError, Figures, Floor, Metric, Trial, contend
+from .contest import OURS, RAW, Benchmark, BenchmarkError, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import rate
+from .place import MARIADB, POSTGRESQL
 
 
 def goose(trial: Trial) -> Figures:
@@ -38,6 +39,29 @@ def raw_sqlite(trial: Trial) -> Figures:
             connection.executemany(statement, rows[first : first + 1000])
         connection.execute("commit")
     return rate(trial.size, time.perf_counter() - started)
+
+
+def pgqueuer(trial: Trial) -> Figures:
+    """``await queries.enqueue(...)`` with a thousand each."""
+    from .pgqueuer_peer import pgqueuer as opening
+    from .served import dispatch_many
+
+    return dispatch_many(trial, opening)
+
+
+def oban(trial: Trial) -> Figures:
+    """``await oban.enqueue_many(...)`` with a thousand each."""
+    from .oban_peer import oban as opening
+    from .served import dispatch_many
+
+    return dispatch_many(trial, opening)
+
+
+def raw_server(trial: Trial) -> Figures:
+    """Core's ``executemany`` into the table of jobs, a thousand in a transaction."""
+    from .raw_server import dispatch_many
+
+    return dispatch_many(trial)
 
 
 def _renew(row: tuple[object, ...], job_id: str) -> tuple[object, ...]:
@@ -73,6 +97,12 @@ BENCHMARK = Benchmark(
     size=20_000,
     quick_size=5_000,
     floors=(Floor("rate", 50_000, alternative=Floor("rate", 0.20, against=RAW)),),
+    servers={
+        POSTGRESQL: Lineup(
+            {OURS: goose, "pgqueuer": pgqueuer, "oban": oban, RAW: raw_server}, floors=(Floor("rate", 20_000),)
+        ),
+        MARIADB: Lineup({OURS: goose, RAW: raw_server}, floors=(Floor("rate", 20_000),)),
+    },
 )
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from . import raw
-from .contest import OURS, RAW, Benchmark, Figures, Floor, Metric, Trial, contend
+from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import Counter, rate
 from .peer import Huey
+from .place import MARIADB, POSTGRESQL
 
 CALLERS = 50
 
@@ -71,6 +72,37 @@ def raw_sqlite(trial: Trial) -> Figures:
     return rate(trial.size, time.perf_counter() - started)
 
 
+def pgqueuer(trial: Trial) -> Figures:
+    """Fifty tasks that enqueue, over a pool."""
+    from .pgqueuer_peer import pgqueuer as opening
+    from .served import dispatch_together
+
+    return dispatch_together(trial, opening, CALLERS)
+
+
+def pgqueuer_alone(trial: Trial) -> Figures:
+    """A single task that enqueues: what the floor speaks of."""
+    from .dispatch_alone import pgqueuer
+
+    return pgqueuer(trial)
+
+
+def oban(trial: Trial) -> Figures:
+    """Fifty tasks that enqueue, over a pool."""
+    from .oban_peer import oban as opening
+    from .served import dispatch_together
+
+    return dispatch_together(trial, opening, CALLERS)
+
+
+def raw_server(trial: Trial) -> Figures:
+    """Fifty inserts in each commit."""
+    from .raw_server import dispatch_together
+
+    return dispatch_together(trial, CALLERS)
+
+
+ALONE = "pgqueuer one task"
 BENCHMARK = Benchmark(
     name="dispatch_together",
     question="dispatches by fifty concurrent callers",
@@ -79,6 +111,13 @@ BENCHMARK = Benchmark(
     size=5_000,
     quick_size=1_000,
     floors=(Floor("rate", 3.0, against="huey"), Floor("rate", 3.0, against="huey threads")),
+    servers={
+        POSTGRESQL: Lineup(
+            {OURS: goose, ALONE: pgqueuer_alone, "pgqueuer": pgqueuer, "oban": oban, RAW: raw_server},
+            floors=(Floor("rate", 3.0, against=ALONE),),
+        ),
+        MARIADB: Lineup({OURS: goose, RAW: raw_server}),
+    },
 )
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ async def starts_here(trial: Trial) -> list[Start]:
                 complete.set()
 
     Said.by = staticmethod(say)
-    async with napping(trial.file, SLOTS) as kernel:
+    async with napping(trial.url, SLOTS) as kernel:
         due = times(trial.size)
         sent = await _dispatch(kernel.get(Client), due)
         async with asyncio.timeout(LIMIT):
@@ -42,8 +42,8 @@ async def starts_here(trial: Trial) -> list[Start]:
 async def starts_elsewhere(trial: Trial) -> list[Start]:
     """With the workers in another process."""
     async with AsyncExitStack() as stack:
-        kernel = await stack.enter_async_context(napping(trial.file))
-        other = await stack.enter_async_context(elsewhere(trial.file, SLOTS))
+        kernel = await stack.enter_async_context(napping(trial.url))
+        other = await stack.enter_async_context(elsewhere(trial.url, SLOTS))
         due = times(trial.size)
         sent = await _dispatch(kernel.get(Client), due)
         started = [await other.when("started", number) for number in range(trial.size)]

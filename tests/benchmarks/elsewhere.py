@@ -1,4 +1,4 @@
-"""A process with workers on a trial's file, and what is heard of its jobs; the near side of ``elsewhere_goose``."""
+"""A process with workers on a trial's database, and what is heard of its jobs; the near side of ``elsewhere_goose``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from .contest import BenchmarkError
 from .measure import LIMIT
@@ -51,9 +50,9 @@ class Elsewhere:
 
 
 @asynccontextmanager
-async def elsewhere(file: Path, slots: int) -> AsyncIterator[Elsewhere]:
-    """Run workers on the file in another process; they end, finishing what they do, when the block does."""
-    command = (sys.executable, "-m", f"{__package__}.elsewhere_goose", str(file), str(slots))
+async def elsewhere(url: str, slots: int, module: str = f"{__package__}.elsewhere_goose") -> AsyncIterator[Elsewhere]:
+    """Run workers on the database in another process; they end, finishing what they do, when the block does."""
+    command = (sys.executable, "-m", module, url, str(slots))
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     other = Elsewhere(process)
     listening = asyncio.create_task(other.listen())

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import goose
 from goose import Kernel, Module
@@ -52,16 +51,16 @@ class NapModule(Module):
 
 
 @asynccontextmanager
-async def napping(file: Path, slots: int = 0) -> AsyncIterator[Kernel]:
-    """Boot the application on a file; without slots it has no workers."""
-    queues = QueuesModule(url=f"sqlite:///{file}", workers=slots)
+async def napping(url: str, slots: int = 0) -> AsyncIterator[Kernel]:
+    """Boot the application on a database; without slots it has no workers."""
+    queues = QueuesModule(url=url, workers=slots, auto_migrate=True)
     async with goose.running(goose.worker(NapModule, [queues]), background=slots > 0) as kernel:
         yield kernel
 
 
 async def main() -> None:
-    """``FILE SLOTS``: work until the standard input ends."""
-    async with napping(Path(sys.argv[1]), int(sys.argv[2])):
+    """``URL SLOTS``: work until the standard input ends."""
+    async with napping(sys.argv[1], int(sys.argv[2])):
         _print("ready", 0)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -14,7 +14,6 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from goose import Kernel
 from goose_queues import Client
@@ -109,8 +108,8 @@ async def jobs_of(trial: Trial, client: Client) -> None:
 
 async def dispatch(trial: Trial, act: Callable[[Trial, Client], Awaitable[None]]) -> Figures:
     """Seconds that it took, and how long a dispatch and a heartbeat had to wait meanwhile, here and in another process."""
-    async with napping(trial.file) as kernel, probing(kernel, "held-here") as here:
-        command = (sys.executable, "-m", f"{__package__}.large_batch_goose", str(trial.file))
+    async with napping(trial.url) as kernel, probing(kernel, "held-here") as here:
+        command = (sys.executable, "-m", f"{__package__}.large_batch_goose", trial.url)
         there = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
         if there.stdin is None or there.stdout is None:
             raise BenchmarkError("the other process has no pipes")
@@ -140,7 +139,7 @@ async def dispatch(trial: Trial, act: Callable[[Trial, Client], Awaitable[None]]
 
 async def main() -> None:
     """Probe, and answer each line of the standard input, until it ends."""
-    async with napping(Path(sys.argv[1])) as kernel, probing(kernel, "held-elsewhere") as probe:
+    async with napping(sys.argv[1]) as kernel, probing(kernel, "held-elsewhere") as probe:
         print("ready", flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(probe.longest()), flush=True)

@@ -6,9 +6,10 @@ import threading
 import time
 
 from . import raw
-from .contest import OURS, RAW, Benchmark, Figures, Floor, Metric, Trial, contend
+from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import LIMIT, Counter, percentiles
 from .peer import Huey
+from .place import MARIADB, POSTGRESQL
 
 PAUSE = 0.01
 """Seconds between two dispatches, so that the worker has nothing to do when the next one comes."""
@@ -56,6 +57,38 @@ def raw_sqlite(trial: Trial) -> Figures:
     return percentiles(seconds)
 
 
+def pgqueuer(trial: Trial) -> Figures:
+    """A manager in the event loop that enqueues, woken by its trigger's notification."""
+    from .pgqueuer_peer import pgqueuer as opening
+    from .served import latency
+
+    return latency(trial, opening, PAUSE)
+
+
+def oban(trial: Trial) -> Figures:
+    """A producer in the event loop that enqueues, woken by a notification."""
+    from .oban_peer import oban as opening
+    from .served import latency
+
+    return latency(trial, opening, PAUSE)
+
+
+def procrastinate(trial: Trial) -> Figures:
+    """A worker in the event loop that defers, woken by its trigger's notification."""
+    from .procrastinate_peer import procrastinate as opening
+    from .served import latency
+
+    return latency(trial, opening, PAUSE)
+
+
+def raw_server(trial: Trial) -> Figures:
+    """What the server alone asks for: an insert and its commit, a claim and its commit."""
+    from .raw_server import latency
+
+    return latency(trial, PAUSE)
+
+
+FLOORS_ON_SERVERS = (Floor("p50", 5.0), Floor("p99", 12.0))
 BENCHMARK = Benchmark(
     name="latency",
     question="from the call of dispatch to the start of the handler, idle worker, same process",
@@ -64,6 +97,13 @@ BENCHMARK = Benchmark(
     size=200,
     quick_size=50,
     floors=(Floor("p50", 3.0), Floor("p99", 50.0)),
+    servers={
+        POSTGRESQL: Lineup(
+            {OURS: goose, "pgqueuer": pgqueuer, "oban": oban, "procrastinate": procrastinate, RAW: raw_server},
+            FLOORS_ON_SERVERS,
+        ),
+        MARIADB: Lineup({OURS: goose, RAW: raw_server}, FLOORS_ON_SERVERS),
+    },
 )
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Counter:
         self.expected = expected
         self.first_at = 0.0
         self.last_at = 0.0
+        self.first_cpu = 0.0
+        """Of this process, in seconds, when the first had run."""
         self._seen: list[int] = []
         self._complete = threading.Event()
 
@@ -36,7 +38,7 @@ class Counter:
         seen = self._seen
         seen.append(number)
         if len(seen) == 1:
-            self.first_at = time.perf_counter()
+            self.first_at, self.first_cpu = time.perf_counter(), time.process_time()
         if len(seen) == self.expected:
             self.last_at = time.perf_counter()
             self._complete.set()
@@ -70,3 +72,8 @@ def percentiles(seconds: Sequence[float]) -> Figures:
     """Median and 99th percentile in milliseconds."""
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     return {"p50": cuts[49] * 1000, "p99": cuts[98] * 1000}
+
+
+def drained(count: int, seconds: float, cpu: float) -> Figures:
+    """So many a second, and the processor time of this process for a thousand of them."""
+    return {**rate(count, seconds), "cpu": cpu * 1000 / count}

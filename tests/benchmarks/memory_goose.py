@@ -99,7 +99,7 @@ async def _run(trial: Trial) -> list[Sample]:
     process, found = psutil.Process(), list[Sample]()
     numbers = iter(range(trial.size))
     dispatched = 0
-    queues = QueuesModule(url=f"sqlite:///{trial.file}", workers=SLOTS)
+    queues = QueuesModule(url=trial.url, workers=SLOTS, auto_migrate=True)
     logging.getLogger("goose_queues").setLevel(logging.CRITICAL)
     async with goose.running(goose.worker(MemoryModule, [queues]), background=True) as kernel:
         client = kernel.get(Client)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import goose
 from goose import Module
@@ -18,6 +19,14 @@ from .measure import LIMIT, Counter, text_for
 
 WORKERS = 100
 """Concurrent jobs of the queue in this process: as many as a claim of the raw contestant takes."""
+
+
+class Drained(NamedTuple):
+    """What it took to run what was waiting."""
+
+    seconds: float
+    cpu: float
+    """Seconds of processor time of this process."""
 
 
 class Work(Job):
@@ -47,9 +56,9 @@ class BenchModule(Module):
 async def running(
     trial: Trial, counter: Callable[[int], None], *, background: bool, workers: int = WORKERS
 ) -> AsyncIterator[Client]:
-    """Boot the application on the trial's file; gives its client."""
+    """Boot the application on the trial's database; gives its client."""
     Handled.by = staticmethod(counter)
-    queues = QueuesModule(url=f"sqlite:///{trial.file}", workers=workers)
+    queues = QueuesModule(url=trial.url, workers=workers, auto_migrate=True)
     async with goose.running(goose.worker(BenchModule, [queues]), background=background) as kernel:
         yield kernel.get(Client)
 
@@ -59,8 +68,8 @@ def job(number: int) -> Work:
     return Work(number=number, text=text_for(number))
 
 
-def drain(trial: Trial, workers: int = WORKERS) -> float:
-    """Seconds to run ``trial.size`` waiting jobs, until the store counts each as completed."""
+def drain(trial: Trial, workers: int = WORKERS) -> Drained:
+    """Run ``trial.size`` waiting jobs, until the store counts each as completed."""
 
     async def fill(client: Client) -> None:
         await client.dispatch_many(job(number) for number in range(trial.size))
@@ -68,7 +77,7 @@ def drain(trial: Trial, workers: int = WORKERS) -> float:
     return _fill_and_drain(trial, fill, trial.size, workers)
 
 
-def drain_batch(trial: Trial, workers: int) -> float:
+def drain_batch(trial: Trial, workers: int) -> Drained:
     """The same for the members of one batch, with the two jobs that it calls back."""
 
     async def fill(client: Client) -> None:
@@ -78,7 +87,7 @@ def drain_batch(trial: Trial, workers: int) -> float:
     return _fill_and_drain(trial, fill, trial.size + 2, workers)
 
 
-def drain_chains(trial: Trial, links: int, workers: int) -> float:
+def drain_chains(trial: Trial, links: int, workers: int) -> Drained:
     """The same for the links of chains, so many in each."""
 
     async def fill(client: Client) -> None:
@@ -151,6 +160,18 @@ def latencies(trial: Trial, pause: float) -> list[float]:
     return asyncio.run(measure())
 
 
+async def stored(trial: Trial, count: int) -> None:
+    """Store so many jobs, none of which runs."""
+    async with running(trial, Counter(count), background=False) as client:
+        await client.dispatch_many(job(number) for number in range(count))
+
+
+async def store_one(trial: Trial) -> None:
+    """Store a single one, as a dispatch does that nobody else joins."""
+    async with running(trial, Counter(1), background=False) as client:
+        await client.dispatch(job(0))
+
+
 def one_row_each(trial: Trial) -> dict[str, tuple[list[str], tuple[object, ...]]]:
     """What a single dispatch leaves in the file: for each table that it wrote to, the columns and the row."""
 
@@ -193,8 +214,8 @@ def _dispatch(trial: Trial, act: Callable[[Client], Awaitable[None]]) -> float:
     return asyncio.run(dispatch_and_drain())
 
 
-def _fill_and_drain(trial: Trial, fill: Callable[[Client], Awaitable[None]], jobs: int, workers: int) -> float:
-    async def fill_and_drain() -> float:
+def _fill_and_drain(trial: Trial, fill: Callable[[Client], Awaitable[None]], jobs: int, workers: int) -> Drained:
+    async def fill_and_drain() -> Drained:
         counter = Counter(jobs)
         async with running(trial, counter, background=False) as client:
             await fill(client)
@@ -208,17 +229,18 @@ def _tidy() -> None:
     gc.collect()
 
 
-async def _run_what_waits(trial: Trial, counter: Counter, workers: int = WORKERS) -> float:
-    """Seconds from the start of the workers until the store counts every job as completed."""
+async def _run_what_waits(trial: Trial, counter: Counter, workers: int = WORKERS) -> Drained:
+    """From the start of the workers until the store counts every job as completed."""
     _tidy()
     async with running(trial, counter, background=True, workers=workers) as client:
         started = min(time.perf_counter(), counter.first_at or float("inf"))
+        used = min(time.process_time(), counter.first_cpu or float("inf"))
         deadline = started + LIMIT
         await asyncio.to_thread(counter.wait)
         while (await client.stats())["default"].completed < counter.expected and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
-        seconds = time.perf_counter() - started
+        done = Drained(time.perf_counter() - started, time.process_time() - used)
         counter.verify()
         if (completed := (await client.stats())["default"].completed) != counter.expected:
             raise BenchmarkError(f"the store counts {completed:,} of {counter.expected:,} jobs as completed")
-    return seconds
+    return done

@@ -1,10 +1,11 @@
 """``make bench``: every contest in turn, several rounds, medians and ratios in one run.
 
-    python -m tests.benchmarks.run [NAME ...] [--rounds 5] [--quick] [--size N] [--json FILE] [--folder DIR]
+    python -m tests.benchmarks.run [NAME ...] [--store sqlite] [--rounds 5] [--quick] [--size N] [--json FILE] [--folder DIR]
 
 Each contestant of each round is a process of its own; their order turns with the round, so that none is always first.
 A ratio is the median of the rounds' own ratios: what slows the machine for a while slows both sides of it. Floors are
-reported, never enforced. Exit code 1 means that a contestant failed or missed a job.
+reported, never enforced. Exit code 1 means that a contestant failed or missed a job. A peer that is not installed is
+left out by name.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import argparse
 import json
 import os
 import platform
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from . import (
@@ -33,21 +34,27 @@ from . import (
     dispatch_many,
     dispatch_together,
     drain,
+    drain_backlog,
     due,
+    held_snapshot,
     importing,
     large_batch,
     latency,
     memory,
     steering,
+    wake_ups,
     web,
 )
-from .contest import OURS, Benchmark, Figures, Floor, Metric
+from .contest import OURS, Benchmark, Figures, Floor, Lineup, Metric, package_of
+from .place import SQLITE, STORES, Store, describe, place
 
 MODULES = (
     drain,
+    drain_backlog,
     dispatch_alone,
     dispatch_together,
     dispatch_many,
+    wake_ups,
     latency,
     due,
     batches,
@@ -56,6 +63,7 @@ MODULES = (
     steering,
     crowd,
     backlog,
+    held_snapshot,
     memory,
     web,
     boot,
@@ -72,17 +80,25 @@ class Result:
 
     benchmark: Benchmark
     size: int
+    store: Store
     rounds: dict[str, list[Figures | None]]
-    errors: list[str]
+    errors: list[str] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    """Those whose package is not installed."""
+
+    @property
+    def lineup(self) -> Lineup:
+        """Of the store."""
+        return self.benchmark.lineup(self.store)
 
     def median(self, contestant: str, metric: str) -> float | None:
         """The contestant's median over the rounds."""
-        values = [figures[metric] for figures in self.rounds[contestant] if figures]
+        values = [figures[metric] for figures in self.rounds.get(contestant, ()) if figures]
         return statistics.median(values) if values else None
 
     def ratio(self, rival: str, metric: str, contestant: str = OURS) -> float | None:
         """Ours by theirs: the median of the rounds' own ratios."""
-        pairs = zip(self.rounds[contestant], self.rounds[rival], strict=True)
+        pairs = zip(self.rounds.get(contestant, ()), self.rounds.get(rival, ()), strict=False)
         # A run too short for the clock has used no time: there is nothing to divide by.
         ratios = [ours[metric] / theirs[metric] for ours, theirs in pairs if ours and theirs and theirs[metric]]
         return statistics.median(ratios) if ratios else None
@@ -91,15 +107,15 @@ class Result:
 def main() -> int:
     """Run what was asked for, print the tables, say whether every job was counted."""
     asked = _arguments()
-    names = asked.names or list(BENCHMARKS)
+    names = asked.names or _asked_of(asked.store)
     rounds = asked.rounds or (1 if asked.quick else 5)
-    print(_machine(asked.folder), flush=True)
+    print(_machine(asked.store, asked.folder), flush=True)
     started = time.monotonic()
     results = []
     for name in names:
         benchmark = BENCHMARKS[name]
         size = asked.size or (benchmark.quick_size if asked.quick else benchmark.size)
-        result = contest(benchmark, size, rounds, asked.folder)
+        result = contest(benchmark, asked.store, size, rounds, asked.folder)
         print(render(result), flush=True)
         results.append(result)
     print(f"\n{len(results)} benchmarks, {rounds} round(s) each, {time.monotonic() - started:.0f} s")
@@ -111,10 +127,11 @@ def main() -> int:
     return 1 if errors else 0
 
 
-def contest(benchmark: Benchmark, size: int, rounds: int, folder: Path) -> Result:
+def contest(benchmark: Benchmark, store: Store, size: int, rounds: int, folder: Path) -> Result:
     """Let every contestant run once in each round, the order turning with the round; one that has failed is out."""
-    result = Result(benchmark, size, {name: [] for name in benchmark.contestants}, [])
-    order = list(benchmark.contestants)
+    packages = {name: package_of(name) for name in benchmark.lineup(store).contestants}
+    order = [name for name, package in packages.items() if package is None or find_spec(package)]
+    result = Result(benchmark, size, store, {name: [] for name in order}, left_out=tuple(packages.keys() - set(order)))
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder, ignore_cleanup_errors=True) as shared:
         for number in range(rounds):
             turn = number % len(order)
@@ -127,10 +144,15 @@ def contest(benchmark: Benchmark, size: int, rounds: int, folder: Path) -> Resul
 
 def _run_one(result: Result, contestant: str, folder: Path, shared: str) -> Figures | None:
     name, timeout = result.benchmark.name, result.benchmark.timeout
-    command = [sys.executable, "-m", f"{__package__}.{name}", contestant]
+    command = [sys.executable, "-m", f"{__package__}.{name}", contestant, "--store", result.store]
     command += ["--size", str(result.size), "--folder", str(folder), "--shared", shared]
+    store = result.lineup.stores.get(contestant, result.store)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        # Made and dropped here: a contestant that is ended for being late could not.
+        with place(store, folder) as url:
+            if store != SQLITE:
+                command += ["--url", url]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         result.errors.append(f"{name}, {contestant}: no figures within {timeout:.0f} s")
         return None
@@ -148,13 +170,14 @@ def render(result: Result) -> str:
     title = f"{benchmark.name}  {benchmark.question}  (size {result.size:,})"
     lines = _turned(result) if len(benchmark.metrics) > WIDEST else _across(result)
     floors = [f"  floor: {text}: {verdict}" for text, verdict in _verdicts(result)]
-    return "\n".join(["", title, *lines, *floors])
+    missing = [f"  left out: {name}, which is not installed" for name in sorted(result.left_out)]
+    return "\n".join(["", title, *lines, *floors, *missing])
 
 
 def _across(result: Result) -> list[str]:
     """A line for each contestant."""
     benchmark = result.benchmark
-    rivals = [name for name in benchmark.contestants if name != OURS]
+    rivals = [name for name in result.rounds if name != OURS]
     header = "".join(f"{metric.name + ' ' + metric.unit:>20}{'lowest..highest':>22}" for metric in benchmark.metrics)
     lines = [f"  {'':<20}{header}{'memory MiB':>12}{'goose is':>12}"]
     for contestant in (OURS, *rivals):
@@ -168,7 +191,7 @@ def _across(result: Result) -> list[str]:
 def _turned(result: Result) -> list[str]:
     """A line for each metric; beside a rival's figures, what ours are of them."""
     benchmark = result.benchmark
-    rivals = [name for name in benchmark.contestants if name != OURS]
+    rivals = [name for name in result.rounds if name != OURS]
     columns = [OURS, *(column for rival in rivals for column in (rival, "goose is"))]
     widths = [20, *[width for _ in rivals for width in (16, 10)]]
     header = "".join(f"{column:>{width}}" for column, width in zip(columns, widths, strict=True))
@@ -206,7 +229,7 @@ def _number(value: float | None) -> str:
 
 def _verdicts(result: Result) -> list[tuple[str, str]]:
     verdicts = []
-    for floor in result.benchmark.floors:
+    for floor in result.lineup.floors:
         options = [floor] if floor.alternative is None else [floor, floor.alternative]
         reached = [_reached(result, option) for option in options]
         text = " or ".join(_describe(result.benchmark, option) for option in options)
@@ -243,23 +266,28 @@ def as_data(result: Result) -> dict[str, object]:
     names = [metric.name for metric in benchmark.metrics]
     return {
         "benchmark": benchmark.name,
+        "store": result.store,
         "size": result.size,
         "units": {metric.name: metric.unit for metric in benchmark.metrics},
-        "medians": {who: {name: result.median(who, name) for name in names} for who in benchmark.contestants},
-        "ratios": {
-            who: {name: result.ratio(who, name) for name in names} for who in benchmark.contestants if who != OURS
-        },
+        "medians": {who: {name: result.median(who, name) for name in names} for who in result.rounds},
+        "ratios": {who: {name: result.ratio(who, name) for name in names} for who in result.rounds if who != OURS},
         "floors": [{"floor": text, "verdict": verdict} for text, verdict in _verdicts(result)],
         "rounds": result.rounds,
         "errors": result.errors,
+        "left_out": sorted(result.left_out),
     }
 
 
-def _machine(folder: Path) -> str:
+def _asked_of(store: Store) -> list[str]:
+    """The benchmarks in which anybody takes part there."""
+    return [name for name, benchmark in BENCHMARKS.items() if benchmark.lineup(store).contestants]
+
+
+def _machine(store: Store, folder: Path) -> str:
     """What the figures depend on, in one line."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return (
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL), "
+        f"Python {platform.python_version()}, {describe(store)}, "
         f"{os.cpu_count()} processors, load {load}, one durable 4 KiB write {_flush_ms(folder):.2f} ms"
     )
 
@@ -279,6 +307,7 @@ def _flush_ms(folder: Path, writes: int = 20) -> float:
 def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="This project beside its peers and the raw store.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(BENCHMARKS)}")
+    parser.add_argument("--store", choices=STORES, default=SQLITE, help="where jobs are stored (default: sqlite)")
     parser.add_argument("--rounds", type=int, help="rounds for each benchmark (default: 5, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: does it work, roughly how fast")
     parser.add_argument(
@@ -287,8 +316,10 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="also write every figure to this file")
     parser.add_argument("--folder", type=Path, default=_disk(), help="where databases go; must be on a disk")
     asked = parser.parse_args(given)
-    if unknown := sorted(set(asked.names) - set(BENCHMARKS)):
-        parser.error(f"no benchmark named {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
+    names = _asked_of(asked.store)
+    if unknown := sorted(set(asked.names) - set(names)):
+        there = "" if asked.store == SQLITE else f" on {asked.store}"
+        parser.error(f"no benchmark named {', '.join(unknown)}{there}: choose from {', '.join(names)}")
     return asked
 
 

@@ -28,8 +28,8 @@ PER_ROUND = int(2 * SLOTS * (A_SECOND + QUIET) / SHORT)
 async def steer(trial: Trial) -> tuple[list[float], list[float], list[float]]:
     """Seconds from asking until a running job was cancelled, the last job started in a queue, the first started again."""
     async with AsyncExitStack() as stack:
-        client = (await stack.enter_async_context(napping(trial.file))).get(Client)
-        other = await stack.enter_async_context(elsewhere(trial.file, SLOTS))
+        client = (await stack.enter_async_context(napping(trial.url))).get(Client)
+        other = await stack.enter_async_context(elsewhere(trial.url, SLOTS))
         cancelled = [await _cancel(client, other, number) for number in range(trial.size)]
         paused, resumed = await _pause_and_resume(client, other, trial.size)
     return cancelled, paused, resumed

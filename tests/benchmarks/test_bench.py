@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import place as place_module
+from benchmarks import run
+from benchmarks.contest import OURS, RAW, Benchmark, Lineup, Metric
+from benchmarks.place import Store, place
+from servers.shared import server
+
 ROOT = Path(__file__).parents[2]
 CONTESTS = {
     "drain": ["goose", "huey", "raw"],
@@ -28,7 +34,21 @@ CONTESTS = {
     "boot": ["goose"],
     "importing": ["goose", "goose_queues", "starlette+pydantic"],
 }
-SIZES = {"steering": 2}
+ON_SERVERS = {
+    "postgresql": [
+        "drain",
+        "drain_backlog",
+        "dispatch_alone",
+        "dispatch_together",
+        "dispatch_many",
+        "wake_ups",
+        "latency",
+        "held_snapshot",
+    ],
+    "mariadb": ["drain", "dispatch_many", "latency"],
+}
+SERVERS = {"postgresql": "postgres", "mariadb": "mysql"}
+SIZES = {"steering": 2, "held_snapshot": 1}
 """Where the usual twenty would take long."""
 WAITS = {"dispatch", "heartbeat", "dispatch_elsewhere", "heartbeat_elsewhere"}
 """A batch of twenty may be stored before a probe comes that could have waited for it."""
@@ -50,6 +70,60 @@ def test_every_contestant_does_all_its_work_and_has_figures(name: str, tmp_path:
     assert list(result["medians"]) == CONTESTS[name]
     for medians in result["medians"].values():
         assert all(value > 0 or (value == 0 and metric in NONE) for metric, value in medians.items())
+
+
+@pytest.mark.parametrize(("store", "name"), [(store, name) for store, names in ON_SERVERS.items() for name in names])
+def test_on_a_server_everyone_who_is_installed_does_all_its_work(store: Store, name: str, tmp_path: Path) -> None:
+    server(SERVERS[store])
+    figures = tmp_path / "figures.json"
+    size = str(SIZES.get(name, 20))
+    done = bench(name, "--store", store, "--quick", "--size", size, "--folder", str(tmp_path), "--json", str(figures))
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(figures.read_text())
+    contestants = run.BENCHMARKS[name].lineup(store).contestants
+    assert result["medians"].keys() | set(result["left_out"]) == contestants.keys()
+    assert not {OURS, RAW} & set(result["left_out"])
+    for medians in result["medians"].values():
+        assert all(value > 0 or (value == 0 and metric in NONE) for metric, value in medians.items())
+
+
+@pytest.mark.parametrize("store", SERVERS)
+def test_a_trial_has_a_database_of_its_own_that_is_dropped(store: Store, tmp_path: Path) -> None:
+    server(SERVERS[store])
+    with place(store, tmp_path) as first, place(store, tmp_path) as second:
+        assert first != second
+        assert {first, second} <= databases(store)
+    assert not {first, second} & databases(store)
+
+
+def databases(store: Store) -> set[str]:
+    """Those of trials on the server, as URLs."""
+    query = {
+        "postgresql": "select string_agg(datname, ' ') from pg_database where datname like 'bench%'",
+        "mariadb": "select group_concat(schema_name separator ' ') from information_schema.schemata "
+        "where schema_name like 'bench%'",
+    }
+    (names,) = place_module._ask(store, query[store])
+    return {place_module._server(store)._replace(path=f"/{name}").geturl() for name in (names or "").split()}
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(run, "find_spec", lambda package: None)
+    monkeypatch.setattr(run, "_run_one", lambda *_: {"rate": 2.0, "memory": 1.0})
+    nobody = dict.fromkeys((OURS, "oban", "pgqueuer by 500", RAW), lambda trial: {})
+    benchmark = Benchmark("any", "", (Metric("rate", "jobs/s"),), 1, 1, servers={"postgresql": Lineup(nobody)})
+    result = run.contest(benchmark, "postgresql", 1, 2, tmp_path)
+    assert list(result.rounds) == [OURS, RAW]
+    assert run.render(result).splitlines()[-2:] == [
+        "  left out: oban, which is not installed",
+        "  left out: pgqueuer by 500, which is not installed",
+    ]
+
+
+def test_a_benchmark_that_nobody_runs_on_a_store_is_refused_there() -> None:
+    done = bench("web", "--store", "mariadb")
+    assert done.returncode == 2
+    assert "no benchmark named web on mariadb: choose from drain, " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sqlalchemy import String
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 import goose
-from faults import planted
+from faults import planted, wrong_clock
 from goose import ApiPlatform, Context, Controller, Instance, Module, api, get, post, worker
 from goose_queues import Client, Job, JobContext, QueuesModule
 from goose_queues.config import Settings
 from goose_queues.supervisor import Supervisor
 from goose_sql import Database, SqlModule
-from ledger import Ledger
+from ledger import AHEAD, Ledger
 from waiting import wait_until
 
 LEASE = 5.0
@@ -35,7 +36,7 @@ class Base(MappedAsDataclass, DeclarativeBase): ...
 class Payment(Base):
     __tablename__ = "payments"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class Refused(Exception):
@@ -69,13 +70,16 @@ class Seed(Job, queue="seeds"):
 
     delays: tuple[float, ...]
     gate: str = ""
+    by_delay: bool = False
+    """Say how long each is to wait, instead of until when by this process's clock."""
 
     async def handle(self, ctx: JobContext, book: Ledger) -> None:
         with book.attempt(ctx):
             for delay in self.delays if ctx.attempt == 1 else ():
-                due = datetime.now(UTC) + timedelta(seconds=delay)
-                handle = await ctx.client.dispatch(Step()).at(due)
-                book.write("dispatched", handle.id, note=due.timestamp())
+                due, now = datetime.now(UTC) + timedelta(seconds=delay), book.now()
+                pending = ctx.client.dispatch(Step())
+                handle = await (pending.delay(delay) if self.by_delay else pending.at(due))
+                book.write("dispatched", handle.id, note=now + delay if self.by_delay else due.timestamp())
             if self.gate:
                 await wait_until(Path(f"{self.gate}.{ctx.attempt}").exists, deadline=600)
 
@@ -140,7 +144,7 @@ class FaultController(Controller):
 
 class FaultModule(Module):
     def __init__(self, url: str, book: Ledger) -> None:
-        self.imports = (SqlModule(url=url),)
+        self.imports = (SqlModule(url=url, auto_migrate=True),)
         self.declarations = (
             FaultController,
             Announcer,
@@ -153,8 +157,8 @@ class FaultModule(Module):
         self.metadata = Base.metadata
 
 
-def application(kind: str, url: str, ledger: Path, port: int = 0) -> Instance:
-    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=LEASE)
+def application(kind: str, url: str, ledger: Path, port: int = 0, *, lease: float = LEASE) -> Instance:
+    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=lease, auto_migrate=True)
     if kind == "worker":
         return worker(module, [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])
@@ -172,9 +176,11 @@ def main(*arguments: str) -> None:
     """The whole process: ``api`` and a port, or ``worker``; the rest is in the environment."""
     here = os.environ["DATABASE_URL"], Path(os.environ["LEDGER"])
     planted.plant(os.environ.get("PLANTED", ""))
+    wrong_clock.set_wrong(float(os.environ.get(AHEAD, "0")))
     if "SHORT_LEASE" in os.environ:
         asyncio.run(work_on_a_short_lease(float(os.environ["SHORT_LEASE"]), *here))
-    goose.start(application(arguments[0], *here, *map(int, arguments[1:])))
+    lease = float(os.environ.get("LEASE", LEASE))
+    goose.start(application(arguments[0], *here, *map(int, arguments[1:]), lease=lease))
 
 
 if __name__ == "__main__":

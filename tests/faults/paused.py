@@ -43,7 +43,8 @@ def application(url: str, ledger: Path) -> Instance:
     class PausedModule(Module):
         declarations = (Step, Held, goose.declare(Ledger, value=Ledger(ledger)))
 
-    return worker(PausedModule, [QueuesModule(url=url, workers=4, stale_job_timeout=5)])
+    queues = QueuesModule(url=url, workers=4, stale_job_timeout=5, poll_interval=0.5, auto_migrate=True)
+    return worker(PausedModule, [queues])
 
 
 class EndAt:
@@ -63,7 +64,13 @@ class EndAt:
         os.kill(os.getpid(), self._sent)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        pausing.at = EndAt(sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]])
+def main(*arguments: str) -> None:
+    """The whole process: with a point, the how-manieth time and a signal, or without."""
+    if arguments:
+        point, number, sent = arguments
+        pausing.at = EndAt(point, int(number), signal.Signals[sent])
     goose.start(application(os.environ["DATABASE_URL"], Path(os.environ["LEDGER"])))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

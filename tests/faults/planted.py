@@ -85,7 +85,9 @@ def claim_without_a_lock() -> None:
 
 def settle_unfenced() -> None:
     """An outcome is written whoever holds the job."""
-    settle.held = lambda layout: (layout.tables.jobs.c.id == bindparam("of_id"),)
+    settle.held = lambda layout, given=None: (
+        layout.tables.jobs.c.id == (bindparam("of_id") if given is None else given["of_id"]),
+    )
 
 
 def rescue_fenced() -> None:
@@ -260,7 +262,7 @@ BUGS: Final[dict[str, Callable[[], None]]] = {
 
 def _after_claim(statement: str) -> None:
     """Have this done to each job that was claimed, in the transaction of the claim."""
-    claim_now = store.claim_on_sqlite
+    claim_now = claim.claim_on_sqlite
 
     def claim_then(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
         claimed = claim_now(connection, layout, now, request)
@@ -268,7 +270,7 @@ def _after_claim(statement: str) -> None:
             connection.execute(text(statement), {"id": job.id})
         return claimed
 
-    store.claim_on_sqlite = claim_then
+    claim._CLAIMS["sqlite"] = claim_then
 
 
 def _rescue_in_two_steps(*, fenced: bool) -> None:

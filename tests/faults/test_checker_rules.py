@@ -73,6 +73,10 @@ WRONG: dict[str, tuple[Kind, History]] = {
     "interrupted by nobody": ("double", history(ran(A, 1, 2, "interrupted"), second, endings={A: AGAIN})),
     "beside itself": ("overlap", history(ran(A, 1, 20), second, endings={A: AGAIN})),
     "beside one that was never heard of again": ("overlap", history(cut_off, second, endings={A: AGAIN})),
+    "again after the store was away for a moment": (
+        "double",
+        history(once, second, endings={A: AGAIN}, faults=[Fault(1, 2, over=3)]),
+    ),
     "beside a frozen one that has its lease": (
         "overlap",
         history(ran(A, 1, 20), ran(A, 9, 10, attempt=2, pid=2), endings={A: AGAIN}, faults=[Fault(1, 2)]),
@@ -161,6 +165,7 @@ RIGHT: dict[str, History] = {
     "again after a kill": history(cut_off, second, endings={A: AGAIN}, faults=[killed(3)]),
     "again because the end was not written": history(once, second, endings={A: AGAIN}, faults=[killed(2.5)]),
     "again beside a frozen one": history(ran(A, 1, 20), second, endings={A: AGAIN}, faults=[Fault(1, 2, over=20)]),
+    "again after the store was away for long": history(once, second, endings={A: AGAIN}, faults=[Fault(1, 2, over=4)]),
     "again when a hand had ended the lease": history(
         cut_off, ran(A, 4, 5, attempt=2), endings={A: AGAIN}, faults=[Fault(1, 2, 2, killed=True, leases_end=3)]
     ),

@@ -13,12 +13,12 @@ from havoc import Havoc
 from soak import size
 from waiting import wait_until
 
-CHAINS, LINKS = size(30, 300), 5
+CHAINS, LINKS = size(22, 300), 5
 BATCHES, MEMBERS = size(8, 100), size(25, 50)
 SLOTS = size(4, 16)
 EVERY = size(0.4, 1.0)
 """Seconds from kill to kill."""
-KILLS = size(4, 10)
+KILLS = size(3, 10)
 """At least so many."""
 
 

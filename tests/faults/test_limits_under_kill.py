@@ -38,7 +38,7 @@ async def test_never_more_than_the_limit(fleet: Fleet) -> None:
 
 async def test_the_slot_of_the_dead_comes_back(fleet: Fleet) -> None:
     """When a worker dies with all slots of a limit, others go on within 2 s of the end of its leases, and not before."""
-    held = [Limited(gate=str(fleet.file.with_name("gate"))) for _ in range(LIMIT)]
+    held = [Limited(gate=str(fleet.folder / "gate")) for _ in range(LIMIT)]
     jobs = await dispatched(fleet, [*held, *(Limited() for _ in range(LIMIT))])
     victim = fleet.start("worker", workers=8, **LIMITED)
     await wait_until(lambda: len(fleet.ledger.by_job("start")) == LIMIT)
@@ -47,7 +47,7 @@ async def test_the_slot_of_the_dead_comes_back(fleet: Fleet) -> None:
     fleet.kill(victim)
     if not SOAK:
         fleet.end_leases(victim)
-    fleet.file.with_name("gate.2").touch()
+    (fleet.folder / "gate.2").touch()
     await wait_until(fleet.is_over)
     assert await havoc.dismiss() == [0], fleet.log.read_text()
     history = fleet.history(

@@ -18,7 +18,7 @@ from havoc import Havoc
 from soak import size
 from waiting import wait_until
 
-JOBS, TOGETHER, POSTERS = size(400, 5000), 5, 4
+JOBS, TOGETHER, POSTERS = size(200, 5000), 5, 4
 EVERY = size(0.5, 1.0)
 """Seconds from kill to kill, of a worker and of a web process."""
 KILLS = size(2, 20)

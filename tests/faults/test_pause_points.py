@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 import goose
 from faults.paused import Step, application
 from fleet import Fleet
 from goose_queues import BatchHandle, ChainHandle, Client, JobHandle
+from quick_fleet import QuickFleet
 from waiting import wait_until
 
 POINTS = ("claim.committed", "handler.returned", "settle.sent", "settle.committed")
@@ -20,8 +21,8 @@ CHAINS, LINKS, MEMBERS, PLAIN = 4, 3, 8, 12
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, Path(__file__).with_name("paused.py"))
+def fleet(tmp_path: Path, url: URL | None) -> Iterator[Fleet]:
+    fleet = QuickFleet(tmp_path, "faults.paused", url=url)
     yield fleet
     fleet.end()
 
@@ -36,11 +37,11 @@ async def test_a_kill_at_a_point(fleet: Fleet, point: str, number: int) -> None:
         victim = fleet.start(point, str(number), "SIGKILL")
         await wait_until(lambda: victim.poll() is not None)
         assert victim.returncode == -signal.SIGKILL, fleet.log.read_text()
-        in_flight = lapse_leases(fleet.url)
+        in_flight = lapse_leases(fleet)
         assert in_flight or point == "settle.committed"
     async with goose.running(app, background=True) as kernel:
         queue = kernel.get(Client)
-        await wait_until(lambda: is_over(queue))
+        await wait_until(fleet.is_over)
         progress = await queue.get_batch(batch.id)
         assert (progress.completed, progress.failed, progress.cancelled) == (MEMBERS, 0, 0)
         statuses = [job.status async for job in queue.jobs()]
@@ -60,11 +61,11 @@ async def test_a_stop_at_a_point(fleet: Fleet, point: str) -> None:
         stopped = fleet.start(point, "2", "SIGTERM")
         await wait_until(lambda: stopped.poll() is not None)
         assert stopped.returncode == 0, fleet.log.read_text()
-        assert rows(fleet.url, "select count(*) from goose_jobs where state = 'processing'") == [(0,)]
+        assert fleet.hand.rows("select count(*) from goose_jobs where state = 'processing'") == [(0,)]
     async with goose.running(app, background=True) as kernel:
-        await wait_until(lambda: is_over(kernel.get(Client)))
+        await wait_until(fleet.is_over)
     check_runs(fleet, chains, twice=set())
-    assert rows(fleet.url, "select max(deaths), max(attempts) from goose_jobs") == [(0, 1)]
+    assert fleet.hand.rows("select max(deaths), max(attempts) from goose_jobs") == [(0, 1)]
 
 
 async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
@@ -74,15 +75,15 @@ async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
         await dispatched(kernel.get(Client))
         victim = fleet.start("claim.committed", "1", "SIGKILL")
         await wait_until(lambda: victim.poll() is not None)
-        held = lapse_leases(fleet.url)
+        held = lapse_leases(fleet)
         assert held
         rescuer = fleet.start("rescue.selected", "1", "SIGKILL")
         await wait_until(lambda: rescuer.poll() is not None)
         assert rescuer.returncode == -signal.SIGKILL, fleet.log.read_text()
     async with goose.running(app, background=True) as kernel:
-        await wait_until(lambda: is_over(kernel.get(Client)))
-    assert rows(fleet.url, "select count(*) from goose_jobs where state <> 'completed'") == [(0,)]
-    assert rows(fleet.url, "select max(deaths) from goose_jobs") == [(1,)]
+        await wait_until(fleet.is_over)
+    assert fleet.hand.rows("select count(*) from goose_jobs where state <> 'completed'") == [(0,)]
+    assert fleet.hand.rows("select max(deaths) from goose_jobs") == [(1,)]
 
 
 async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, list[JobHandle]]:
@@ -95,23 +96,11 @@ async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, lis
     return chains, handle, await queue.dispatch_many(Step(label="plain") for _ in range(PLAIN))
 
 
-async def is_over(queue: Client) -> bool:
-    stats = (await queue.stats())["default"]
-    return stats.pending == stats.scheduled == stats.processing == 0
-
-
-def lapse_leases(url: str) -> set[str]:
+def lapse_leases(fleet: Fleet) -> set[str]:
     """As if the lease had passed since the kill; what was in flight."""
-    found = rows(url, "update goose_jobs set lease_until = 0 where state = 'processing' returning id")
+    found = fleet.hand.rows("SELECT id FROM goose_jobs WHERE state = 'processing'")
+    fleet.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")
     return {job_id for (job_id,) in found}
-
-
-def rows(url: str, statement: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)
-    with connection:
-        found = connection.execute(statement).fetchall()
-    connection.close()
-    return found
 
 
 def check_runs(fleet: Fleet, chains: list[ChainHandle], *, twice: set[str]) -> None:

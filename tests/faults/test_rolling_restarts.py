@@ -23,7 +23,7 @@ async def test_rolling_restarts(fleet: Fleet) -> None:
         queue = kernel.get(Client)
         havoc = Havoc(fleet, 2, slots=SLOTS, GOOSE_QUEUES_SHUTDOWN_TIMEOUT="0.5")
         await havoc.ready()
-        gate = fleet.file.with_name("gate")
+        gate = fleet.folder / "gate"
         long = await queue.dispatch_many(Step(gate=str(gate)) for _ in range(LONG)).priority(9)
         short, in_hand = [], []
         for _ in range(RESTARTS):

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 import goose
 from faults.paused import Held, Step, application
 from fleet import Fleet
 from goose_queues import Client
+from quick_fleet import QuickFleet
 from waiting import wait_until
 
 JOBS = 4
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, Path(__file__).with_name("paused.py"))
+def fleet(tmp_path: Path, url: URL | None) -> Iterator[Fleet]:
+    fleet = QuickFleet(tmp_path, "faults.paused", url=url)
     yield fleet
     fleet.end()
 
@@ -34,15 +32,15 @@ async def test_late_results_of_a_frozen_worker_are_refused(fleet: Fleet) -> None
         zombie = fleet.start()
         ids = {handle.id for handle in await queue.dispatch_many(Held() for _ in range(JOBS))}
         await wait_until(lambda: set(fleet.ledger.by_job("start")) == ids)
-        os.kill(zombie.pid, signal.SIGSTOP)
+        fleet.freeze(zombie)
         try:
-            lapse_leases(fleet.url)
+            lapse_leases(fleet)
             fleet.ledger.path.with_name("go").touch()
             other = fleet.start()
             await wait_until(lambda: ended_by(fleet, other.pid) == ids)
             await wait_until(lambda: is_settled(queue))
         finally:
-            os.kill(zombie.pid, signal.SIGCONT)
+            fleet.thaw(zombie)
         before = [await queue.get_status(job_id) for job_id in sorted(ids)]
         assert [(status.result, status.attempts) for status in before] == [(other.pid, 2)] * JOBS
         other.kill()
@@ -61,6 +59,5 @@ async def is_settled(queue: Client) -> bool:
     return (await queue.stats())["held"].completed == JOBS
 
 
-def lapse_leases(url: str) -> None:
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection, connection:
-        connection.execute("update goose_jobs set lease_until = 0 where state = 'processing'")
+def lapse_leases(fleet: Fleet) -> None:
+    fleet.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")

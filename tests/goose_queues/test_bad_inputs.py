@@ -6,7 +6,7 @@ it says, and that the workers go on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -17,6 +17,7 @@ from bad_inputs.case import Bench, Case
 from bad_inputs.jobs import DECLARED, Good
 from goose import Module
 from goose_queues import QueuesModule
+from servers.shared import SERVERS, room
 
 ROWS = range(1, 65)
 CASES = sorted(
@@ -34,12 +35,22 @@ class BadInputsModule(Module):
     declarations = DECLARED
 
 
+@pytest.fixture(scope="module", params=["sqlite", *SERVERS])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('bad_inputs')}/queue.db"
+        return
+    ours = room(request.param)
+    ours.clear()
+    yield ours.url.render_as_string(hide_password=False)
+    ours.clear()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    file = tmp_path_factory.mktemp("bad_inputs") / "queue.db"
-    app = goose.worker(BadInputsModule, [QueuesModule(url=f"sqlite:///{file}", stale_job_timeout=5)])
+async def running(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    app = goose.worker(BadInputsModule, [QueuesModule(url=url, stale_job_timeout=5, auto_migrate=True)])
     async with goose.running(app, background=True) as kernel:
-        yield Bench(kernel, file)
+        yield Bench(kernel, url, tmp_path_factory.mktemp("others"))
 
 
 @pytest.fixture

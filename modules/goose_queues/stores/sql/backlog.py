@@ -38,7 +38,8 @@ def count_ready(connection: Connection, layout: Layout, queues: Sequence[str], o
     """
     found: dict[str, int] = {}
     share = SHARE_ON_POSTGRESQL if layout.family == "postgresql" else SHARE
-    left, beyond = WALKED + others // share, None
+    # InnoDB counts all rows one by one as well.
+    left, beyond = _ALL if layout.family == "mysql" else WALKED + others // share, None
     for queue in queues:
         found[queue] = _walk(connection, layout, queue, left if beyond is None else _ALL)
         left -= found[queue]
@@ -58,7 +59,11 @@ def _walk(connection: Connection, layout: Layout, queue: str, most: int) -> int:
 @lru_cache(maxsize=16)
 def _walking(layout: Layout) -> Statement:
     jobs = layout.tables.jobs
-    ready = select(_ONE.label("one")).where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
+    of_queue = (jobs.c.state == word(READY), jobs.c.queue == bindparam("of_queue"))
+    if layout.family == "mysql":
+        # A subquery with a limit would first be written into a table of its own.
+        return layout.prepare(select(_NUMBER).select_from(jobs).where(*of_queue))
+    ready = select(_ONE.label("one")).where(*of_queue)
     if layout.family == "postgresql":
         # Without an order the whole table might be read for them.
         ready = ready.order_by(jobs.c.priority.desc(), jobs.c.due_at, jobs.c.id)

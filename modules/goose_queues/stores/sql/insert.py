@@ -171,4 +171,4 @@ def _inserting(layout: Layout, table: Table, kinds: dict[str, Kind]) -> Many:
             return insert_into(table).values({name: given[name] for name in kinds})
         return insert_into(table).from_select(list(kinds), select(*(given[name] for name in kinds)))
 
-    return Many(layout, kinds, build)
+    return Many(layout, kinds, build, also_alone=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from sqlalchemy import Connection
+
 from goose_queues.stores.sql.tables import Tables, queue_tables
+from goose_queues.stores.sql.version import version_of
 from goose_sql import Database
 from goose_sql.tables import Tables as OwnedTables
 
@@ -21,14 +24,22 @@ def owned_tables(tables: Tables | None = None, *, url: str | None = None, otherw
         url: Where they are; None: in the application's own database.
         otherwise: Where they are when the application has no database of its own.
     """
-    tables = tables or queue_tables()
+    queue = tables or queue_tables()
+
+    def is_current(connection: Connection) -> bool:
+        found = version_of(connection, queue)
+        return found is not None and found.is_current
+
     return OwnedTables(
         OWNER,
-        tables.metadata,
+        queue.metadata,
         STEPS,
-        {"goose_prefix": tables.prefix, "goose_schema": tables.metadata.schema},
+        {"goose_prefix": queue.prefix, "goose_schema": queue.layout.schema},
         url=url,
         otherwise=otherwise,
+        prefix=queue.prefix,
+        schema=queue.layout.schema,
+        is_current=is_current,
         at_boot=False,
     )
 

@@ -95,9 +95,9 @@ class ServerTime:
 
     async def ask(self) -> None:
         """Ask until an answer comes quickly; keep the older one where it tells more, and the server's clock was not set."""
-        answers = [await self._database.read(self._ask)]
+        answers = [await self._database.read(self._ask, single=True)]
         while answers[-1].took > EXACT and len(answers) < TRIES:
-            answers.append(await self._database.read(self._ask))
+            answers.append(await self._database.read(self._ask, single=True))
         best, known = min(answers, key=lambda answer: answer.took), self._answer
         if known is None or known.doubt(best.heard) > best.took or not _agree(known, best):
             self._answer = best

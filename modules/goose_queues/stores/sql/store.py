@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
+from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
 from goose_queues.record import (
     BatchProgress,
     CancelRequest,
@@ -38,7 +38,7 @@ from goose_queues.record import (
     Settlement,
 )
 from goose_queues.redact import one_line
-from goose_queues.stores.sql import counts, migrate, pause, steer
+from goose_queues.stores.sql import counts, migrate, pause, rights, steer
 from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
 from goose_queues.stores.sql.gathering import Gathering
@@ -60,6 +60,7 @@ from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
+from goose_sql.faults import first_line, remedy
 from goose_sql.urls import address_of, masked
 
 log = logging.getLogger("goose_queues.store")
@@ -87,7 +88,7 @@ class SqlStore:
         listen_url: PostgreSQL: where to listen for notifications, if the database's URL leads through a pooler.
 
     Raises:
-        ConfigError: ``prefix`` or ``schema`` is no identifier.
+        ConfigError: ``prefix`` or ``schema`` is no identifier, or the database has no schemas.
     """
 
     def __init__(
@@ -106,6 +107,8 @@ class SqlStore:
         self._owns_database = owns_database
         self._auto_migrate = auto_migrate
         dialect = _dialect(database)
+        if schema is not None and dialect.name == "sqlite":
+            raise ConfigError(f"table_schema={schema!r}: SQLite has no schemas; use table_prefix, or a file of its own")
         self._layout = Layout(queue_tables(prefix, schema, dialect=dialect.name), dialect)
         self._time = ServerTime(database, self._layout, clock)
         self._now = self._time.now
@@ -120,7 +123,7 @@ class SqlStore:
         """Connect, make the tables where they are missing and that is wanted, and watch for news.
 
         Raises:
-            StoreUnavailable: The database does not answer.
+            StoreUnavailable: The database does not answer, or does not let this process write.
             LayoutMismatch: The tables are missing, too old or too new.
         """
         with self._faults():
@@ -128,6 +131,7 @@ class SqlStore:
                 await self._database.open()
             try:
                 await self._check_layout()
+                await self._check_rights()
                 await self._time.open()
             except BaseException:
                 if self._owns_database:
@@ -381,7 +385,12 @@ class SqlStore:
         if found is None:
             raise LayoutMismatch(self._database.url, None, VERSION)
         if not found.is_workable:
-            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest)
+            layout = self._layout.tables.layout.fullname
+            raise LayoutMismatch(self._database.url, found.number, VERSION, found.oldest, layout)
+
+    async def _check_rights(self) -> None:
+        if self._layout.family != "sqlite":
+            await read(self._database, lambda it: rights.use(it, self._layout.tables))
 
     async def _is_any_expired(self) -> bool:
         """On servers this asks first, without locking what others are about to settle."""
@@ -422,7 +431,9 @@ class SqlStore:
             raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
         except (OperationalError, ProgrammingError, InternalError) as error:
             # Without the statement and its parameters, which may be anything.
-            raise StoreUnavailable(self._database.url, f"{one_line(str(error.orig))}.") from error
+            raise StoreUnavailable(
+                self._database.url, one_line(f"{first_line(error)} {remedy(error)}".strip())
+            ) from error
 
 
 def _dialect(database: Database) -> Dialect:

@@ -113,7 +113,7 @@ def queue_tables(
     Raises:
         ConfigError: ``prefix`` or ``schema`` is no plain lower-case identifier, or the dialect is none of these.
     """
-    for option, value in (("prefix", prefix), ("schema", schema)):
+    for option, value in (("table_prefix", prefix), ("table_schema", schema)):
         if value is not None and not _PREFIX.match(value):
             raise ConfigError(f"{option}={value!r}: use lower-case letters, digits and _, at most 32, no digit first")
     family = FAMILIES.get(dialect)
@@ -301,7 +301,9 @@ class _Maker:
 
         One row that every transaction writes would let only one of them commit at a time.
         """
-        number = Column("id", BigInteger, Identity(), primary_key=True)
+        # MySQL numbers a BIGINT that is a primary key by itself.
+        identity = (Identity(),) if self.family == "postgresql" else ()
+        number = Column("id", BigInteger, *identity, primary_key=True)
         return self._table(
             "counts",
             *(() if self.family == "sqlite" else (number,)),

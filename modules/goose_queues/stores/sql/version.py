@@ -33,10 +33,10 @@ class Version:
 
 
 def version_of(connection: Connection, tables: Tables) -> Version | None:
-    """The version of the tables; None where there are none."""
+    """The version of the tables, 0 where none was written down; None where there are no tables."""
     layout = tables.layout
     if not inspect(connection).has_table(layout.name, schema=layout.schema):
         return None
     columns = select(layout.c.version, layout.c.oldest).order_by(layout.c.version.desc()).limit(1)
     row = connection.execute(columns).first()
-    return None if row is None else Version(row.version, row.oldest)
+    return Version(0, 0) if row is None else Version(row.version, row.oldest)

@@ -1,9 +1,9 @@
-"""A store on a fresh file, and a hand that can write anything into it."""
+"""A store on a fresh file, a hand that can write anything into it, and empty places on every kind of database."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ import pytest
 from goose_queues.clock import Clock
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
+from servers.shared import SERVERS, room
 
 Hand: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
@@ -44,3 +45,31 @@ def hand(file: Path, store: SqlStore) -> Hand:
             return connection.execute(sql, parameters).fetchall()
 
     return run
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def clear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Make the place empty, and say where it is."""
+
+    def on_sqlite() -> str:
+        for file in tmp_path.glob("queue.db*"):
+            file.unlink()
+        return f"sqlite:///{tmp_path}/queue.db"
+
+    if request.param == "sqlite":
+        yield on_sqlite
+        return
+    ours = room(request.param)
+
+    def on_server() -> str:
+        ours.clear()
+        return ours.url.render_as_string(hide_password=False)
+
+    yield on_server
+    ours.clear()
+
+
+@pytest.fixture
+async def empty(clear: Callable[[], str]) -> AsyncIterator[Database]:
+    async with Database(clear()) as database:
+        yield database

@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection
 
 from goose_queues.clock import Clock
 from goose_queues.errors import StoreUnavailable
 from goose_queues.stores.sql import poll as poll_file
-from goose_queues.stores.sql.fronts import Front, news
+from goose_queues.stores.sql.fronts import Front, Fronts, fronts, news
 from goose_queues.stores.sql.poll import QUICK, Poll
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
@@ -79,6 +80,35 @@ async def test_a_job_that_came_when_the_last_was_taken_is_news(pair: tuple[SqlSt
     await claim(there)
     await there.insert([new_job()])
     await wait_until(lambda: len(told) == 2)
+
+
+async def test_a_look_reads_a_few_entries_of_an_index_however_many_jobs_there_are() -> None:
+    there = room("mysql")
+    there.empty()
+    database = Database(there.url)
+    async with database:
+        store = SqlStore(database, Clock(), owns_database=False, auto_migrate=True)
+        await store.open()
+        for queue in ("one", "two"):
+            await store.insert([new_job(queue=queue) for _ in range(500)])
+            await store.insert([new_job(queue=queue, delay=60.0) for _ in range(500)])
+
+        def entries(connection: Connection) -> int:
+            rows = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'").all()
+            return sum(int(number) for _, number in rows)
+
+        def look(connection: Connection) -> tuple[Fronts, int]:
+            # What is read to show the status is counted as well, each time the same.
+            empty = entries(connection)
+            shown = entries(connection) - empty
+            before = entries(connection)
+            found = fronts(connection, store._layout, ["one", "two", "three"])
+            return found, entries(connection) - before - shown
+
+        found, read = await database.read(look)
+        await store.close()
+    assert [front.is_open for front in found.values()] == [True, True, False]
+    assert read < 50
 
 
 async def test_a_restart_of_the_server_is_survived(

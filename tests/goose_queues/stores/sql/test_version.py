@@ -37,12 +37,29 @@ async def test_missing_tables_are_refused_where_it_is_not(file: Path) -> None:
     assert str(caught.value) == f"sqlite:///{file} has no tables for the queue. Run: goose db migrate"
 
 
+async def test_tables_that_do_not_say_their_version_are_refused_with_what_to_write(
+    file: Path, store: SqlStore, hand: Hand
+) -> None:
+    hand("delete from goose_layout")
+    with pytest.raises(LayoutMismatch) as caught:
+        await a_store(file, auto_migrate=False).open()
+    statement = "INSERT INTO goose_layout (version, oldest) VALUES (2, 2)"
+    assert str(caught.value) == (
+        f"sqlite:///{file} has tables for the queue, but their version is not in goose_layout. Run: goose db migrate. "
+        f'If migrations of your own make them, end those with: op.execute("{statement}")'
+    )
+    hand(statement)
+    again = a_store(file, auto_migrate=False)
+    await again.open()
+    await again.close()
+
+
 async def test_tables_that_are_too_old_are_refused(file: Path, store: SqlStore, hand: Hand) -> None:
-    hand("update goose_layout set version = 0")
+    hand("update goose_layout set version = 1")
     with pytest.raises(LayoutMismatch) as caught:
         await a_store(file, auto_migrate=False).open()
     assert str(caught.value) == (
-        f"sqlite:///{file} has the queue's tables in version 0, this process needs 2. Run: goose db migrate"
+        f"sqlite:///{file} has the queue's tables in version 1, this process needs 2. Run: goose db migrate"
     )
 
 

@@ -1,0 +1,92 @@
+"""Load: jobs, chains and batches that are dispatched without a pause, whatever becomes of the store meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+
+from checker import History
+from faults.application import Step
+from fleet import Fleet
+from goose_queues import BatchHandle, ChainHandle, Client, StoreUnavailable
+
+LINKS: Final = 3
+MEMBERS: Final = 6
+DISPATCHERS: Final = 3
+
+
+class Load:
+    """What was dispatched and acknowledged.
+
+    Args:
+        fleet: Whose ledger remembers it.
+        queue: In the test's own process.
+    """
+
+    def __init__(self, fleet: Fleet, queue: Client) -> None:
+        self._fleet = fleet
+        self._queue = queue
+        self._chance = Random(4)
+        self.chains: Final[list[ChainHandle]] = []
+        self.batches: Final[list[BatchHandle]] = []
+        self.acknowledged = 0
+        self.refused = 0
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """Within the block there is always something new."""
+        dispatching = [asyncio.ensure_future(self._go_on()) for _ in range(DISPATCHERS)]
+        try:
+            yield
+            assert not [each for each in dispatching if each.done()], [each.exception() for each in dispatching]
+        finally:
+            for each in dispatching:
+                each.cancel()
+            await asyncio.wait(dispatching)
+
+    def history(self) -> History:
+        """Everything that happened, once it is over."""
+        batches = [self._fleet.callbacks(each.id, each.ids, "then", "finally") for each in self.batches]
+        return self._fleet.history(chains=[each.ids for each in self.chains], batches=batches)
+
+    async def _go_on(self) -> None:
+        for number in itertools.count():
+            try:
+                ids = await self._dispatch(number)
+            except StoreUnavailable:
+                self.refused += 1
+            else:
+                self.acknowledged += len(ids)
+                for job in ids:
+                    self._fleet.ledger.write("dispatched", job)
+            await asyncio.sleep(0.03)
+
+    async def _dispatch(self, number: int) -> list[str]:
+        match number % 8:
+            case 3:
+                chain = await self._queue.chain(*(self._step() for _ in range(LINKS))).dispatch()
+                self.chains.append(chain)
+                return list(chain.ids)
+            case 7:
+                pending = self._queue.batch(self._step() for _ in range(MEMBERS))
+                batch = await pending.then(self._step()).finally_(self._step()).dispatch()
+                self.batches.append(batch)
+                return list(batch.ids)
+            case _:
+                return [(await self._queue.dispatch(self._step())).id]
+
+    def _step(self) -> Step:
+        return Step(seconds=self._chance.uniform(0.01, 0.1))
+
+
+def doubles(history: History) -> dict[str, int]:
+    """Jobs that have run more than once."""
+    runs: dict[str, int] = {}
+    for entry in history.entries:
+        if entry.event == "start":
+            runs[entry.job] = runs.get(entry.job, 0) + 1
+    return {job: number for job, number in runs.items() if number > 1}

@@ -1,0 +1,50 @@
+"""The connection on which a worker listens for new jobs breaks: it is made anew, and nobody waits for the next poll."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import URL
+
+import goose
+from checker import check
+from faults.application import Step, application
+from fleet import Fleet
+from goose_queues import Client
+from soak import size
+from waiting import wait_until
+
+KILLS = size(5, 50)
+FOREVER = "3600"
+"""Seconds between two looks that nobody asked for."""
+KILL = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%' "
+    "AND state = 'idle' AND pg_terminate_backend(pid)"
+)
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
+    """After each kill a job that another process dispatches starts within seconds, although polling is an hour away."""
+    worker = fleet.start("worker", workers=4, GOOSE_QUEUES_POLL_INTERVAL=FOREVER)
+    async with goose.running(application("worker", fleet.url, fleet.ledger.path)) as kernel:
+        queue = kernel.get(Client)
+        first = await queue.dispatch(Step())
+        await wait_until(lambda: first.id in fleet.ledger.by_job("end"))
+        killed: set[int] = set()
+        for _ in range(KILLS):
+            await wait_until(lambda: kill_listeners(fleet, killed))
+            job = await queue.dispatch(Step())
+            await wait_until(lambda job=job: job.id in fleet.ledger.by_job("start"), deadline=10)
+        await wait_until(fleet.is_over)
+    print(f"{len(killed)} listeners killed")
+    assert len(killed) >= KILLS
+    assert worker.poll() is None
+    assert check(fleet.history()) == []
+    assert "Traceback" not in fleet.log.read_text()
+
+
+def kill_listeners(fleet: Fleet, killed: set[int]) -> bool:
+    """End every connection that listens now; whether there was one that had not been killed before."""
+    hit = {pid for (pid,) in fleet.hand.rows(KILL)} - killed
+    killed |= hit
+    return bool(hit)
