@@ -36,6 +36,7 @@ from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.given import Given, Many
+from goose_queues.stores.sql.limit import most
 from goose_queues.stores.sql.line import along, due_at, standing, urgency
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
@@ -226,9 +227,7 @@ def _kept(
 def _promotion(layout: Layout) -> Statement | Changing:
     jobs = layout.tables.jobs
     late = jobs.alias("late")
-    ripe = (
-        select().select_from(late).where(_is_late(layout, late)).order_by(due_at(layout, late)).limit(bindparam("most"))
-    )
+    ripe = select().select_from(late).where(_is_late(layout, late)).order_by(due_at(layout, late)).limit(most(layout))
     if layout.family == "mysql":
         return Changing(layout, jobs, along(layout, ripe, late), late, {"state": word(READY)}, (), skip_locked=True)
     return layout.prepare(update(jobs).where(_is_chosen(layout, ripe, late)).values(state=word(READY)))
@@ -277,7 +276,7 @@ def _first(layout: Layout, names: int | None) -> tuple[NamedFromClause, Select[A
         .select_from(first)
         .where(first.c.state == word(READY), first.c.queue == bindparam("of_queue"), known)
         .order_by(urgency(layout, first), due_at(layout, first), first.c.id)
-        .limit(bindparam("most"))
+        .limit(most(layout))
     )
     return first, along(layout, chosen, first)
 
@@ -320,7 +319,7 @@ def _locked(layout: Layout, first: NamedFromClause, chosen: Select[Any], *, by_p
     within = locked.where(
         first.c.priority >= part.c.low, first.c.priority <= part.c.high, first.c.due_at >= part.c.since
     ).lateral("within")
-    return select(within).select_from(part.join(within, literal_column("true"))).limit(bindparam("most"))
+    return select(within).select_from(part.join(within, literal_column("true"))).limit(most(layout))
 
 
 def _leasing(layout: Layout, keys: Select[Any]) -> ReturningUpdate[Any]:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.given import Given, Many
+from goose_queues.stores.sql.limit import most
 from goose_queues.stores.sql.line import along, of_members
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout, Statement
@@ -159,7 +160,7 @@ def _old(layout: Layout) -> Statement:
             or_(old.c.finished_at > bindparam("after"), old.c.id > bindparam("after_id")),
         )
         .order_by(old.c.finished_at, old.c.id)
-        .limit(bindparam("most"))
+        .limit(most(layout))
     )
 
 
@@ -180,7 +181,7 @@ def _old_backwards(layout: Layout) -> Statement:
             old.c.finished_at.is_not(None),
         )
         .order_by(old.c.line_at.desc(), old.c.id.desc())
-        .limit(bindparam("most"))
+        .limit(most(layout))
     )
 
 
@@ -230,7 +231,7 @@ def _old_batches(layout: Layout) -> Statement:
         select(batches.c.id)
         .where(batches.c.finished_at < bindparam("before"), is_empty)
         .order_by(batches.c.finished_at)
-        .limit(bindparam("most"))
+        .limit(most(layout))
     )
 
 

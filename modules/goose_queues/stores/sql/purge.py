@@ -14,6 +14,7 @@ from goose_queues.record import Purged
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
 from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.limit import most
 from goose_queues.stores.sql.line import along
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import CANCELLED, FAR, MEMBER, READY, SCHEDULED, WAITING, word
@@ -63,7 +64,7 @@ def _deleting(layout: Layout, state: str) -> Changing:
         select()
         .select_from(old)
         .where(old.c.state == word(state), old.c.queue == bindparam("of_queue"), was_there)
-        .limit(bindparam("most"))
+        .limit(most(layout))
     )
     if layout.family == "postgresql":
         # In the order of their index: in none at all they would be looked for in the whole table.

@@ -202,6 +202,24 @@ async def test_stats_of_a_million_read_indexes_only(store: SqlStore, postgres: R
     assert [step for step in plans if step.kind == "Sort" and step.rows > FEW] == []
 
 
+async def test_a_claim_sorts_no_backlog_where_statistics_are_of_another_time(
+    store: SqlStore, postgres: Room, plans: Plans
+) -> None:
+    analyzed_many_queues(postgres, store._now())
+    # Leaves what was learnt of the columns.
+    postgres._run("TRUNCATE goose_jobs")
+    await store.insert([new_job() for _ in range(3_000)])
+    plans.clear()
+
+    def claim_in_all_ways(connection: Connection) -> None:
+        line = Line("default", NAMES, dear=0)
+        for more in ({}, {}, {"slots": 40}):
+            take(connection, store._layout, store._now(), line, **more)
+
+    await store._database.write(claim_in_all_ways)
+    assert walks(plans) == []
+
+
 async def test_what_has_come_due_is_made_ready_in_order_of_its_time(
     store: SqlStore, postgres: Room, plans: Plans
 ) -> None:
