@@ -80,8 +80,8 @@ class VacuumWatch:
         self._looked_at: float | None = None
         self._warned_at: float | None = None
         self._is_blocked = False
-        self._seen: tuple[Holder, float] | None = None
-        """The holder at the last look, and when it was first seen."""
+        self._seen: dict[Holder, float] = {}
+        """Whoever held a snapshot at the last look, and when it was first seen."""
 
     async def look(self) -> None:
         """Warn if a vacuum is blocked, unless that was said already, or it is not yet time to look again."""
@@ -115,24 +115,28 @@ class VacuumWatch:
         A slot has no age, and the age of others' transactions is told to members of ``pg_read_all_stats`` alone: of
         those one knows since when they have been seen here.
         """
-        dead, kind, name, xmin, age = _looking(self._layout).rows(
-            connection, {"of_table": self._layout.tables.jobs.fullname}
-        )[0]
-        if kind is None:
-            self._seen = None
-            return dead, None, 0.0
-        now = time.monotonic()
-        holder = Holder(kind, one_line(name), xmin)
-        if self._seen is None or self._seen[0] != holder:
-            self._seen = (holder, now)
-        return dead, holder, max(age or 0.0, now - self._seen[1])
+        rows = _looking(self._layout).rows(connection, {"of_table": self._layout.tables.jobs.fullname})
+        now, before = time.monotonic(), self._seen
+        self._seen = {}
+        best: tuple[int, float, Holder] | None = None
+        for _, kind, name, xmin, behind, age in rows:
+            if kind is None:
+                continue
+            holder = Holder(kind, one_line(name), xmin)
+            self._seen[holder] = before.get(holder, now)
+            # What has only just begun may have to keep as much as what was there long before.
+            found = (behind, max(age or 0.0, now - self._seen[holder]), holder)
+            if best is None or found[:2] > best[:2]:
+                best = found
+        dead = rows[0][0]
+        return (dead, None, 0.0) if best is None else (dead, best[2], best[1])
 
 
 @lru_cache(maxsize=16)
 def _looking(layout: Layout) -> Statement:
     return layout.prepare(
         text("""
-            WITH oldest AS (
+            WITH holder AS (
                 SELECT 'transaction' AS kind,
                     pid || ' (user ' || usename || ', application ' || COALESCE(application_name, '') || ')' AS name,
                     COALESCE(backend_xmin, backend_xid) AS xmin, xact_start AS since
@@ -144,8 +148,8 @@ def _looking(layout: Layout) -> Statement:
                 FROM pg_prepared_xacts WHERE database = current_database()
                 UNION ALL SELECT 'replication slot', slot_name, xmin, NULL
                 FROM pg_replication_slots WHERE xmin IS NOT NULL
-            ), holder AS (SELECT * FROM oldest ORDER BY age(xmin) DESC LIMIT 1)
-            SELECT COALESCE(jobs.n_dead_tup, 0), holder.kind, holder.name, CAST(holder.xmin AS TEXT),
+            )
+            SELECT COALESCE(jobs.n_dead_tup, 0), holder.kind, holder.name, CAST(holder.xmin AS TEXT), age(holder.xmin),
                 CAST(EXTRACT(EPOCH FROM clock_timestamp() - holder.since) AS DOUBLE PRECISION)
             FROM (SELECT CAST(:of_table AS TEXT) AS name) AS wanted
             LEFT JOIN pg_stat_user_tables AS jobs ON jobs.relid = to_regclass(wanted.name)
