@@ -53,8 +53,9 @@ class Given:
     def __init__(self, layout: Layout, kinds: Mapping[str, Kind], *, is_alone: bool = False) -> None:
         self._kinds = kinds
         self._is_postgresql = layout.family == "postgresql"
-        self.is_list: Final = layout.family == "mysql" and len(kinds) == 1 and not is_alone
-        """Whether it is a list of keys: quicker for MySQL than a table of one column."""
+        writes_lists = layout.family == "mysql" and layout.dialect.driver == "asyncmy"
+        self.is_list: Final = writes_lists and len(kinds) == 1 and not is_alone
+        """Whether it is a list of keys: quicker for MySQL than a table of one column, where the driver writes lists out."""
         self.rows: Final = None if self.is_list or is_alone else _table(layout, kinds)
         """What the statement selects from or joins; None where it runs for each row by itself."""
 
@@ -67,7 +68,7 @@ class Given:
 
     def is_for(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
         """Whether one of the rows has this column's value in its parameter."""
-        # MySQL's drivers write a list out in brackets.
+        # The driver writes a list out in brackets.
         return column.op("IN", is_comparison=True)(bindparam(_ROWS)) if self.is_list else column == self[name]
 
 

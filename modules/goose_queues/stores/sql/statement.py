@@ -40,6 +40,11 @@ class Statement:
     """One compiled statement; its parameters are the ones that it names."""
 
     def __init__(self, statement: ClauseElement, dialect: Dialect, columns: Sequence[str] | None = None) -> None:
+        self._statement = statement
+        self._columns = columns
+        self._paramstyle = dialect.paramstyle
+        self._variants: dict[str, Statement] = {}
+        """For drivers that want their parameters in another way: of sessions of the application's own."""
         compiled = statement.compile(dialect=dialect, column_keys=None if columns is None else list(columns))
         self.text = str(compiled)
         """What the driver gets."""
@@ -50,22 +55,34 @@ class Statement:
 
     def run(self, connection: Connection, values: Values) -> int:
         """Execute once; return how many rows of the table were touched."""
-        return int(self._cursor(connection, self._arrange(values)).rowcount)
+        statement = self._for(connection)
+        return int(statement._cursor(connection, statement._arrange(values)).rowcount)  # noqa: SLF001 - one of this class
 
     def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Execute once; return what it selects or returns."""
-        rows: list[tuple[Any, ...]] = self._cursor(connection, self._arrange(values)).fetchall()
+        statement = self._for(connection)
+        rows: list[tuple[Any, ...]] = statement._cursor(connection, statement._arrange(values)).fetchall()  # noqa: SLF001
         return rows
 
     def run_many(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Execute for every row, in one go; return how many rows of the table were touched in all."""
         if len(rows) <= 1:
             return self.run(connection, rows[0]) if rows else 0
-        arranged: Any = [self._arrange(row) for row in rows]
+        statement = self._for(connection)
+        arranged: Any = [statement._arrange(row) for row in rows]  # noqa: SLF001
         raw = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
-            return raw.executemany(self.text, arranged).rowcount
-        return connection.exec_driver_sql(self.text, arranged).rowcount
+            return raw.executemany(statement.text, arranged).rowcount
+        return connection.exec_driver_sql(statement.text, arranged).rowcount
+
+    def _for(self, connection: Connection) -> Statement:
+        """The statement as the connection's driver takes it."""
+        style = connection.dialect.paramstyle
+        if style == self._paramstyle:
+            return self
+        if style not in self._variants:
+            self._variants[style] = Statement(self._statement, connection.dialect, self._columns)
+        return self._variants[style]
 
     def _cursor(self, connection: Connection, parameters: Any) -> Any:
         raw = connection.connection.driver_connection
