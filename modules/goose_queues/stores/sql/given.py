@@ -53,8 +53,7 @@ class Given:
     def __init__(self, layout: Layout, kinds: Mapping[str, Kind], *, is_alone: bool = False) -> None:
         self._kinds = kinds
         self._is_postgresql = layout.family == "postgresql"
-        writes_lists = layout.family == "mysql" and layout.dialect.driver == "asyncmy"
-        self.is_list: Final = writes_lists and len(kinds) == 1 and not is_alone
+        self.is_list: Final = layout.takes_lists and len(kinds) == 1 and not is_alone
         """Whether it is a list of keys: quicker for MySQL than a table of one column, where the driver writes lists out."""
         self.rows: Final = None if self.is_list or is_alone else _table(layout, kinds)
         """What the statement selects from or joins; None where it runs for each row by itself."""

@@ -55,4 +55,5 @@ def along(layout: Layout, statement: Any, jobs: NamedFromClause, index: str | No
     hint = f"FORCE INDEX ({name})"
     if isinstance(statement, Select):
         return statement.with_hint(jobs, hint)
-    return statement.with_hint(hint)
+    # A joined update has no place for it.
+    return statement.with_hint(hint) if layout.takes_lists else statement

@@ -31,6 +31,11 @@ class Layout:
         """Whose SQL it is: MySQL and MariaDB share theirs."""
         return self.tables.family
 
+    @property
+    def takes_lists(self) -> bool:
+        """MySQL: whether the driver writes out a list of keys; else they come as a table that is joined."""
+        return self.family == "mysql" and self.dialect.driver == "asyncmy"
+
     def prepare(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> Statement:
         """Compile once; ``columns`` are those that an INSERT fills."""
         return Statement(statement, self.dialect, columns)
