@@ -34,11 +34,12 @@ _RECYCLE: Final = 1800
 _IDLE: Final = 60.0
 """Seconds at rest after which a connection's silence proves nothing: the server is asked."""
 
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _IDLE_SECONDS: Final = 10
 """Within which a transaction of our own goes on, or the server ends it with its locks: its process is gone, or frozen."""
 _IDLE_LIMIT: Final = f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'"
-"""So that the locks of our own transactions end soon where this process is gone or frozen. Sessions may take their time."""
+_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_IDLE_LIMIT}"
+_BEGIN_AT_ONE_MOMENT: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {_IDLE_LIMIT}"
+_ONE_MOMENT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 _SINCE: Final = "goose_sql.since"
 _LIMITED: Final = "goose_sql.limited"
@@ -91,17 +92,26 @@ class ServerEngine:
         event.listen(engine, "detach", self._gone)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction of our own, to be committed inside; else it is rolled back."""
+    async def transaction(self, *, at_one_moment: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction of our own, to be committed inside; else it is rolled back.
+
+        Args:
+            at_one_moment: All its statements see the database as the first of them does.
+        """
         if self.address.dialect != "postgresql":
             with _said(_limited):
                 connection = await self.engine.connect()
             try:
+                if at_one_moment:
+                    # Of the next transaction, which the first statement begins.
+                    await connection.exec_driver_sql(_ONE_MOMENT)
                 yield connection
             finally:
                 await connection.close()
         elif self.engine.driver == "asyncpg":
             async with self.engine.connect() as connection:
+                if at_one_moment:
+                    await connection.exec_driver_sql(_ONE_MOMENT)
                 await connection.exec_driver_sql(_IDLE_LIMIT)
                 yield connection
         else:
@@ -109,7 +119,7 @@ class ServerEngine:
             with autocommit():
                 connection = await self.engine.connect()
             try:
-                await connection.exec_driver_sql(f"{_BEGIN}; {_IDLE_LIMIT}")
+                await connection.exec_driver_sql(_BEGIN_AT_ONE_MOMENT if at_one_moment else _BEGIN)
                 yield connection
             finally:
                 await connection.close()

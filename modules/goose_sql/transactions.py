@@ -113,9 +113,7 @@ async def _single(server: ServerEngine, operation: Operation[T], doubt: _Doubt) 
 async def _reading(server: ServerEngine, operation: Operation[T], *, single: bool) -> T:
     if single and server.can_autocommit:
         return await _single(server, operation, _Doubt())
-    async with server.engine.connect() as connection:
-        # PostgreSQL: of the transaction that has just begun; MySQL: of the next one, which the operation begins.
-        await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    async with server.transaction(at_one_moment=True) as connection:
         return await connection.run_sync(operation)
 
 

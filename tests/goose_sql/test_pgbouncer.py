@@ -96,8 +96,10 @@ async def test_sessions(database: Database, eggs: Any) -> None:
 async def test_isolation(database: Database) -> None:
     """The level is told with each transaction, not once for a connection."""
     query = text("SHOW transaction_isolation")
-    levels = await asyncio.gather(*(database.read(lambda it: it.scalar(query)) for _ in range(10)))
-    assert set(levels) == {"read committed"}
+    levels = await asyncio.gather(
+        *(run(lambda it: it.scalar(query)) for _ in range(10) for run in (database.read, database.write))
+    )
+    assert levels == ["repeatable read", "read committed"] * 10
 
 
 async def test_cancelled(database: Database, eggs: Any) -> None:

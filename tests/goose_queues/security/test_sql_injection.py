@@ -47,8 +47,10 @@ BUILT = {
         "layout.update().values(version=version, oldest=oldest)": "a statement of SQLAlchemy's",
     },
     "goose_sql/server_engine.py": {
-        "_IDLE_LIMIT": "a statement of SQLAlchemy's",
-        "f'{_BEGIN}; {_IDLE_LIMIT}'": "a statement of SQLAlchemy's",
+        "_IDLE_LIMIT": "a literal, with a number of this file",
+        "_ONE_MOMENT": "a literal",
+        "_BEGIN_AT_ONE_MOMENT if at_one_moment else _BEGIN": "literals, with a number of this file",
+        "f'SET SESSION idle_transaction_timeout = {(_IDLE_SECONDS if value else 0)}'": "one of two numbers of this file",
     },
     "goose_queues/stores/sql/fronts.py": {
         "str(place)": "a number",
@@ -60,7 +62,10 @@ BUILT = {
         "table.insert().from_select(written, select(*written).where(false()))": "a statement of SQLAlchemy's",
         "table.update().values({column: column}).where(false())": "a statement of SQLAlchemy's",
     },
-    "goose_queues/stores/sql/statement.py": {"self.text": "a statement of SQLAlchemy's, compiled"},
+    "goose_queues/stores/sql/statement.py": {
+        "self.text": "a statement of SQLAlchemy's, compiled",
+        "statement.text": "the same",
+    },
     "goose_queues/stores/sql/version.py": {"columns": "a statement of SQLAlchemy's"},
     "goose_sql/database.py": {"text(f'SELECT 1{table}')": "below", "f'SELECT 1{table}'": "one of two literals"},
     "goose_sql/driver.py": {"sql": "what SQLAlchemy hands to the driver"},
