@@ -28,9 +28,9 @@ from sqlalchemy import (
 
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing
-from goose_queues.stores.sql.line import of_members
 from goose_queues.stores.sql.moving import Moving
 from goose_queues.stores.sql.rows import plain
+from goose_queues.stores.sql.standing import of_members
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, any_, delete, func, update
 
 from goose_queues.stores.sql.given import Many
-from goose_queues.stores.sql.line import along
+from goose_queues.stores.sql.standing import along
 from goose_queues.stores.sql.statement import Layout, Values
 from goose_queues.stores.sql.tables import rowid
 

@@ -37,11 +37,11 @@ from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.limit import most
-from goose_queues.stores.sql.line import along, due_at, standing, urgency
 from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job
+from goose_queues.stores.sql.standing import along, due_at, standing, urgency
 from goose_queues.stores.sql.starts import WALKED, Line, walked_parts
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FAR, NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, null, select
 
 from goose_queues.stores.sql.given import Given, Kind, Many
-from goose_queues.stores.sql.line import along
+from goose_queues.stores.sql.standing import along
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import PROCESSING, word
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, union_all
 
-from goose_queues.stores.sql.line import due_at, standing, urgency
+from goose_queues.stores.sql.standing import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import READY, SCHEDULED, word
 

@@ -22,9 +22,9 @@ from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.cursor import cursor_key, cursor_text
-from goose_queues.stores.sql.line import of_members, standing
 from goose_queues.stores.sql.read import ready_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record, plain
+from goose_queues.stores.sql.standing import of_members, standing
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,

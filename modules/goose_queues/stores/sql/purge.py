@@ -15,7 +15,7 @@ from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
 from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.limit import most
-from goose_queues.stores.sql.line import along
+from goose_queues.stores.sql.standing import along
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import CANCELLED, FAR, MEMBER, READY, SCHEDULED, WAITING, word
 

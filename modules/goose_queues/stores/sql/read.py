@@ -14,10 +14,10 @@ from goose_queues.record import BatchProgress, JobRecord, QueueStats
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import tally
 from goose_queues.stores.sql.backlog import count_ready
-from goose_queues.stores.sql.line import due_at, standing, urgency
 from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
 from goose_queues.stores.sql.rows import RECORD, is_id, job_record, whole
+from goose_queues.stores.sql.standing import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     CANCELLED,

@@ -15,9 +15,9 @@ from goose_queues.record import CancelRequest
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, Ended, advance, membership
 from goose_queues.stores.sql.fence import held
-from goose_queues.stores.sql.line import of_members
 from goose_queues.stores.sql.moving import Moving
 from goose_queues.stores.sql.rows import is_id, plain, status
+from goose_queues.stores.sql.standing import of_members
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
     AT_REST,
