@@ -192,9 +192,12 @@ async def test_a_server_that_forgets_who_listens_is_told_again(
 async def test_what_a_process_says_it_does_not_hear_itself(url: URL, opened: Open) -> None:
     here, there = await opened(url), await opened(url)
     told: list[frozenset[str]] = []
-    await claim(here)
+    await claim(here, queue="zero")
     here.subscribe(told.append)
     heard = await listening(there, "one", "two")
+    # It looks once it listens, so from then on it does.
+    await there.insert([new_job(queue="zero")])
+    await wait_until(lambda: any("zero" in queues for queues in told))
     await insert(here, "one", heard)
     await there.insert([new_job(queue="two")])
     await wait_until(lambda: frozenset({"two"}) in told)
