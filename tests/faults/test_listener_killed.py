@@ -17,8 +17,10 @@ KILLS = size(5, 50)
 FOREVER = "3600"
 """Seconds between two looks that nobody asked for."""
 KILL = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%' "
-    "AND state = 'idle' AND pg_terminate_backend(pid)"
+    # Found first, then killed: of conditions side by side the server may ask the last for everybody's connections.
+    "WITH listener AS MATERIALIZED (SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND state = 'idle' AND query ~* '^(listen|unlisten|select 1 from pg_listening)') "
+    "SELECT pid FROM listener WHERE pg_terminate_backend(pid)"
 )
 
 

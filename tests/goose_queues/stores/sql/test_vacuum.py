@@ -75,7 +75,8 @@ async def test_a_transaction_that_stays_open_is_named_once(
 ) -> None:
     for statement in begin:
         somebody.execute(statement)
-    watching = watch(store)
+    # Older than whoever is about to end anyway.
+    watching = watch(store, old=0.5)
     await wait_until(lambda: warned(store, caplog, watching))
     await watching.look()
     (warning,) = warnings_in(caplog)
