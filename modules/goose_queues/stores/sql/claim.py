@@ -33,7 +33,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
 from goose_queues.stores.sql import counts
-from goose_queues.stores.sql.changing import Changing
+from goose_queues.stores.sql.changing import Changing, is_chosen
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.limit import most
@@ -230,7 +230,11 @@ def _promotion(layout: Layout) -> Statement | Changing:
     ripe = select().select_from(late).where(_is_late(layout, late)).order_by(due_at(layout, late)).limit(most(layout))
     if layout.family == "mysql":
         return Changing(layout, jobs, along(layout, ripe, late), late, {"state": word(READY)}, (), skip_locked=True)
-    return layout.prepare(update(jobs).where(_is_chosen(layout, ripe, late)).values(state=word(READY)))
+    return layout.prepare(
+        update(jobs)
+        .where(is_chosen(layout, jobs, ripe, late, skip_locked=True, by_place=True))
+        .values(state=word(READY))
+    )
 
 
 def _is_late(layout: Layout, late: FromClause) -> ColumnElement[bool]:
@@ -240,16 +244,6 @@ def _is_late(layout: Layout, late: FromClause) -> ColumnElement[bool]:
         late.c.queue == bindparam("of_queue"),
         due_at(layout, late) <= bindparam("now", type_=BigInteger),
     )
-
-
-def _is_chosen(layout: Layout, chosen: Select[Any], alias: NamedFromClause) -> ColumnElement[bool]:
-    """Whether a row of the jobs table is one of those, by the database's own key of a row, which is the shortest way."""
-    family, table = layout.family, layout.tables.jobs.name
-    keys = chosen.with_only_columns(rowid(alias.name, family))
-    if family == "sqlite":
-        return rowid(table, family).in_(keys)
-    locked = keys.with_for_update(of=alias, skip_locked=True)
-    return rowid(table, family) == any_(func.array(locked.scalar_subquery()))
 
 
 @lru_cache(maxsize=16)
@@ -300,7 +294,7 @@ def _taking(layout: Layout, names: int, *, by_parts: bool) -> Statement:
     jobs = layout.tables.jobs
     return layout.prepare(
         update(jobs)
-        .where(_is_chosen(layout, chosen, first))
+        .where(is_chosen(layout, jobs, chosen, first, skip_locked=True, by_place=True))
         .values(**_LEASED, attempts=jobs.c.attempts + NOT_DOOMED)
         .returning(*(jobs.c[name] for name in CLAIMED))
     )

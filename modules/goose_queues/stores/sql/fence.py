@@ -74,7 +74,7 @@ def _locking(layout: Layout) -> Many:
 
     def build(given: Given) -> Any:
         # MySQL looks for a list of keys; the token is compared where the answer is looked up.
-        by_id = (given.is_for(jobs.c.id, "of_id"), jobs.c.state == word(PROCESSING))
+        by_id = (given.is_for(jobs.c.id, "of_id"), is_processing(layout))
         whose = by_id if layout.family == "mysql" else held(layout, given)
         # The order: PostgreSQL locks as it comes upon the rows, after the sorting.
         return along(
