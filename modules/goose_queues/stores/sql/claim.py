@@ -44,7 +44,7 @@ from goose_queues.stores.sql.rows import CLAIMED, claimed_job
 from goose_queues.stores.sql.standing import along, due_at, standing, urgency
 from goose_queues.stores.sql.starts import WALKED, Line, walked_parts
 from goose_queues.stores.sql.statement import Layout, Statement
-from goose_queues.stores.sql.tables import FAR, NOT_DOOMED, PROCESSING, READY, SCHEDULED, Family, rowid, word
+from goose_queues.stores.sql.tables import FAR, NOT_DOOMED, PROCESSING, READY, SCHEDULED, rowid, word
 from goose_queues.stores.sql.turns import take_turn
 
 LONELY: Final = 2
@@ -57,9 +57,13 @@ _Take: TypeAlias = Callable[[Connection, Layout, int, Claim, int], tuple[Claimed
 
 def claim(connection: Connection, layout: Layout, now: int, request: Claim, line: Line | None = None) -> Claimed:
     """Take up to ``request.limit`` due jobs; ``line`` tells where to begin, on PostgreSQL."""
-    if line is not None:
-        return _claim(connection, layout, now, request, partial(_take_returning, line=line), line)
-    return _CLAIMS[layout.family](connection, layout, now, request)
+    match layout.family:
+        case "sqlite":
+            return claim_on_sqlite(connection, layout, now, request)
+        case "postgresql":
+            return claim_on_postgresql(connection, layout, now, request, line)
+        case "mysql":
+            return claim_on_mysql(connection, layout, now, request)
 
 
 def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
@@ -67,9 +71,11 @@ def claim_on_sqlite(connection: Connection, layout: Layout, now: int, request: C
     return _claim(connection, layout, now, request, _take_returning)
 
 
-def claim_on_postgresql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
+def claim_on_postgresql(
+    connection: Connection, layout: Layout, now: int, request: Claim, line: Line | None = None
+) -> Claimed:
     """What somebody else is about to take is passed over."""
-    return _claim(connection, layout, now, request, _take_returning)
+    return _claim(connection, layout, now, request, partial(_take_returning, line=line), line)
 
 
 def can_claim_at_once(request: Claim) -> bool:
@@ -102,13 +108,6 @@ def claim_at_once(connection: Connection, layout: Layout, now: int, request: Cla
 def claim_on_mysql(connection: Connection, layout: Layout, now: int, request: Claim) -> Claimed:
     """It has no UPDATE ... RETURNING: the rows are locked, then updated by their key, in the order of their ids."""
     return _claim(connection, layout, now, request, _take_locking)
-
-
-_CLAIMS: Final[dict[Family, Callable[[Connection, Layout, int, Claim], Claimed]]] = {
-    "sqlite": claim_on_sqlite,
-    "postgresql": claim_on_postgresql,
-    "mysql": claim_on_mysql,
-}
 
 
 def _claim(
