@@ -270,7 +270,7 @@ def _after_claim(statement: str) -> None:
             connection.execute(text(statement), {"id": job.id})
         return claimed
 
-    claim._CLAIMS["sqlite"] = claim_then
+    claim.claim_on_sqlite = claim_then
 
 
 def _rescue_in_two_steps(*, fenced: bool) -> None:
