@@ -67,6 +67,9 @@ class Hand:
             if not self._is_in_transaction(process):
                 return began
             process.send_signal(signal.SIGCONT)
+            # Stopped again at once, over and over, it would not get to the end of it before its leases have lapsed.
+            while self._is_in_transaction(process):
+                time.sleep(_STALE)
 
     def close(self) -> None:
         if self._connection is not None:
