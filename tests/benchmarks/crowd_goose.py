@@ -18,7 +18,7 @@ import goose
 from goose_queues import Client, QueuesModule
 from goose_queues.record import Claim, Claimed, Completed, JobFilter, Settlement
 from goose_queues.store import Store
-from goose_queues.stores.sql.cursor import cursor_text
+from goose_queues.stores.cursor import cursor_text
 from goose_queues.stores.sql.listing import _print
 from goose_queues.supervisor import Supervisor
 

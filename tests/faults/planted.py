@@ -16,9 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, literal_column, select, text
 
 from goose_queues.record import Claim, Claimed, Completed, Failed, Rescued, Settlement
+from goose_queues.stores.moment import span
 from goose_queues.stores.sql import claim, insert, lease, settle, store
 from goose_queues.stores.sql.advance import Advance
-from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.store import SqlStore
 from goose_queues.stores.sql.tables import PROCESSING, word

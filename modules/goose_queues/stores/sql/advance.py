@@ -29,7 +29,6 @@ from sqlalchemy import (
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing
 from goose_queues.stores.sql.moving import Moving
-from goose_queues.stores.sql.rows import plain
 from goose_queues.stores.sql.standing import of_members
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
@@ -43,6 +42,7 @@ from goose_queues.stores.sql.tables import (
     WAITING,
     word,
 )
+from goose_queues.stores.text import plain
 
 MEMBERSHIP: Final = ("chain_id", "position", "batch_id", "batch_role")
 """Columns that ``ended`` takes, in its order."""

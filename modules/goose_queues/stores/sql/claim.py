@@ -32,12 +32,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from goose_queues.record import Claim, Claimed, ClaimedJob
+from goose_queues.stores.moment import span
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.changing import Changing, is_chosen
 from goose_queues.stores.sql.fence import NO_LEASE, held
 from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.limit import most
-from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.pause import is_paused
 from goose_queues.stores.sql.read import next_scheduled
 from goose_queues.stores.sql.rows import CLAIMED, claimed_job

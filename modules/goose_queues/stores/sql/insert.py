@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Table, select
 from sqlalchemy import insert as insert_into
 
 from goose_queues.record import NewBatch, NewJob
+from goose_queues.stores.moment import span, stored
 from goose_queues.stores.sql import advance, counts
 from goose_queues.stores.sql.given import Given, Kind, Many
-from goose_queues.stores.sql.moment import span, stored
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
 

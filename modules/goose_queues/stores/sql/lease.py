@@ -11,15 +11,15 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, 
 
 from goose_queues.pausing import reached
 from goose_queues.record import ErrorRecord, Rescued
+from goose_queues.stores.moment import span
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, advance, ended
 from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held, is_processing
 from goose_queues.stores.sql.given import Given, Kind, Many
-from goose_queues.stores.sql.moment import span
-from goose_queues.stores.sql.rows import error_text
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import CANCELLED, FAILED, FAR, PROCESSING, READY, word
 from goose_queues.stores.sql.turns import take_turns_of
+from goose_queues.stores.text import error_text
 
 _LONG_AGO: Final = -(2**62)
 MARGIN: Final = 500_000

@@ -20,10 +20,10 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
+from goose_queues.stores.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql import counts
-from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.read import ready_queues
-from goose_queues.stores.sql.rows import RECORD, is_id, job_record, plain
+from goose_queues.stores.sql.rows import RECORD, job_record
 from goose_queues.stores.sql.standing import of_members, standing
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
@@ -36,6 +36,7 @@ from goose_queues.stores.sql.tables import (
     WAITING,
     word,
 )
+from goose_queues.stores.text import is_id, plain
 
 _NEVER: Final = -math.inf
 _NO_TIME: Final = {"sqlite": _NEVER, "postgresql": 2**62, "mysql": -(2**62)}

@@ -27,11 +27,11 @@ from sqlalchemy import (
     select,
 )
 
+from goose_queues.stores.cursor import cursor_key, cursor_text
+from goose_queues.stores.moment import span
 from goose_queues.stores.sql import counts
-from goose_queues.stores.sql.cursor import cursor_key, cursor_text
 from goose_queues.stores.sql.given import Given, Many
 from goose_queues.stores.sql.limit import most
-from goose_queues.stores.sql.moment import span
 from goose_queues.stores.sql.standing import along, of_members
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import FAR, FINISHED, word

@@ -11,12 +11,12 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, literal_column, select
 
 from goose_queues.record import BatchProgress, JobRecord, QueueStats
+from goose_queues.stores.moment import shown, shown_or_none
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import tally
 from goose_queues.stores.sql.backlog import count_ready
-from goose_queues.stores.sql.moment import shown, shown_or_none
 from goose_queues.stores.sql.pause import paused_queues
-from goose_queues.stores.sql.rows import RECORD, is_id, job_record, whole
+from goose_queues.stores.sql.rows import RECORD, job_record, whole
 from goose_queues.stores.sql.standing import due_at, standing, urgency
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
@@ -29,6 +29,7 @@ from goose_queues.stores.sql.tables import (
     WAITING,
     word,
 )
+from goose_queues.stores.text import is_id
 
 _ABOVE_ALL: Final = 2**62
 _ALL: Final[ColumnElement[int]] = literal_column(str(_ABOVE_ALL))

@@ -5,13 +5,13 @@ Nothing here trusts a row: a hand may have written anything into it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final, get_args
 
-from goose_queues.record import BatchRole, ClaimedJob, ErrorRecord, JobRecord, Status
-from goose_queues.stores.sql.moment import shown, shown_or_none
+from goose_queues.record import BatchRole, ClaimedJob, JobRecord, Status
+from goose_queues.stores.moment import shown, shown_or_none
 from goose_queues.stores.sql.tables import READY, SCHEDULED, WAITING
+from goose_queues.stores.text import brief, corruption, error_record
 
 CLAIMED: Final = (
     "id",
@@ -94,14 +94,6 @@ _STATUS: Final[dict[str, Status]] = {
     SCHEDULED: "pending",
     WAITING: "pending",
 }
-
-
-_ID_LENGTH: Final = 36
-
-
-def is_id(text: str) -> bool:
-    """Whether a job or batch can have this id; what cannot is not looked for."""
-    return len(text) <= _ID_LENGTH and text.isascii() and "\0" not in text
 
 
 def status(state: str) -> str:
@@ -196,7 +188,7 @@ def _corrupt(row: Sequence[Any], token: str) -> ClaimedJob:
         position=sound["position"],
         batch_id=sound["batch_id"],
         batch_role=_ROLES.get(values["batch_role"]),
-        failed_with=_corruption(wrong[0], values[wrong[0]]),
+        failed_with=corruption(wrong[0], values[wrong[0]]),
     )
 
 
@@ -206,10 +198,10 @@ def job_record(row: Sequence[Any]) -> JobRecord:
     status = _STATUS.get(values["state"])
     error = None if values["error"] is None else error_record(values["error"])
     if status is None:
-        status, error = "failed", _corruption("state", values["state"])
+        status, error = "failed", corruption("state", values["state"])
     elif status == "pending" and type(values["due_at"]) is not int:
         # A claim will say so as well, unless the time never comes.
-        status, error = "failed", _corruption("due_at", values["due_at"])
+        status, error = "failed", corruption("due_at", values["due_at"])
     return JobRecord(
         id=_text(values["id"]),
         name=_text(values["name"]),
@@ -239,44 +231,14 @@ def job_record(row: Sequence[Any]) -> JobRecord:
     )
 
 
-def error_text(error: ErrorRecord) -> str:
-    """An error as the column holds it: ASCII, whatever characters the error has."""
-    return json.dumps({"type": error.type, "message": error.message, "traceback": error.traceback})
-
-
-def error_record(text: object) -> ErrorRecord:
-    """The other way round; text that a hand has written becomes the message."""
-    try:
-        fields = json.loads(str(text))
-        return ErrorRecord(str(fields["type"]), str(fields["message"]), str(fields["traceback"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return _corruption("error", text)
-
-
-def _corruption(column: str, value: object) -> ErrorRecord:
-    return ErrorRecord("CorruptRow", f"corrupt row: {column} is {_brief(value)}", "")
-
-
 def whole(value: object) -> int:
     """A number that a hand may have made something else; then 0."""
     return value if isinstance(value, int) else 0
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else _brief(value)
+    return value if isinstance(value, str) else brief(value)
 
 
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
-
-
-def plain(text: str | None) -> str | None:
-    """Free text that every database can hold: lone surrogates and NUL are written out."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from goose_queues.clock import Clock
-from goose_queues.stores.sql.moment import stored
+from goose_queues.stores.moment import stored
 from goose_queues.stores.sql.statement import Layout
 from goose_sql import Database
 from goose_sql.errors import DatabaseClosed, DatabaseUnavailable

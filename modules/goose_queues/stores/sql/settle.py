@@ -23,15 +23,15 @@ from goose_queues.record import (
     Settlement,
     Snoozed,
 )
+from goose_queues.stores.moment import span, stored
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import Ended, advance, ended
 from goose_queues.stores.sql.fence import HOLDER, NO_LEASE, held, holders, lock_holders
 from goose_queues.stores.sql.given import Given, Kind, Many
-from goose_queues.stores.sql.moment import span, stored
-from goose_queues.stores.sql.rows import error_text, plain
 from goose_queues.stores.sql.standing import along
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import CANCELLED, COMPLETED, FAILED, NOT_DOOMED, READY, SCHEDULED, Family
+from goose_queues.stores.text import error_text, plain
 
 _Row: TypeAlias = dict[str, Any]
 

@@ -16,7 +16,7 @@ from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.advance import MEMBERSHIP, Ended, advance, membership
 from goose_queues.stores.sql.fence import held
 from goose_queues.stores.sql.moving import Moving
-from goose_queues.stores.sql.rows import is_id, plain, status
+from goose_queues.stores.sql.rows import status
 from goose_queues.stores.sql.standing import of_members
 from goose_queues.stores.sql.statement import Layout, Statement
 from goose_queues.stores.sql.tables import (
@@ -31,6 +31,7 @@ from goose_queues.stores.sql.tables import (
     WAITING,
     word,
 )
+from goose_queues.stores.text import is_id, plain
 
 _COLUMNS: Final = ("id", "name", "queue", "state", *MEMBERSHIP)
 

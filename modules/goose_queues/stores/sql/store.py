@@ -38,14 +38,14 @@ from goose_queues.record import (
     Settlement,
 )
 from goose_queues.redact import one_line
+from goose_queues.stores.gathering import Gathering
+from goose_queues.stores.outgoing import Outgoing
 from goose_queues.stores.sql import counts, migrate, pause, rights, steer
 from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
-from goose_queues.stores.sql.gathering import Gathering
 from goose_queues.stores.sql.insert import insert, is_one_statement
 from goose_queues.stores.sql.lease import extend, is_any_expired, rescue
 from goose_queues.stores.sql.listing import page
-from goose_queues.stores.sql.outgoing import Outgoing
 from goose_queues.stores.sql.prune import BATCHES, find_old, prune, prune_batches
 from goose_queues.stores.sql.purge import purge
 from goose_queues.stores.sql.read import batch, get, stats, touch

@@ -1,6 +1,6 @@
 """The key of a row as text, from which a later look goes on: whatever a hand has written into that row.
 
-Used by ``listing`` and ``prune``.
+Used by the stores' listings and prunings.
 """
 
 from __future__ import annotations
