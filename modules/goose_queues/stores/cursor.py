@@ -67,9 +67,9 @@ def can_match(wanted: JobFilter) -> bool:
     """An id that is none matches nothing, nor does text that cannot be stored."""
     texts = (wanted.queue, wanted.name, wanted.chain_id, wanted.batch_id)
     ids = (wanted.chain_id, wanted.batch_id)
-    return all(plain(text) == text for text in filter(None, texts)) and all(
-        is_id(text) for text in ids if text is not None
-    )
+    if "" in texts or not all(plain(text) == text for text in filter(None, texts)):
+        return False
+    return all(is_id(text) for text in ids if text is not None)
 
 
 def _print(wanted: JobFilter) -> int:

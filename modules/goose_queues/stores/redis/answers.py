@@ -14,9 +14,11 @@ def in_rows(flat: Sequence[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*(flat[start::width] for start in range(width)), strict=True)
 
 
-def queue_stats(answer: Sequence[Any]) -> QueueStats:
-    """What ``stats.lua`` counts."""
-    ready, late, scheduled, waiting, processing, completed, failed, cancelled, paused, oldest = answer
+def queue_stats(answer: Sequence[Any]) -> QueueStats | None:
+    """What ``stats.lua`` counts; None where there has never been anything."""
+    used, ready, late, scheduled, waiting, processing, completed, failed, cancelled, paused, oldest = answer
+    if not used and not paused:
+        return None
     return QueueStats(
         pending=ready + late,
         scheduled=scheduled - late + waiting,

@@ -20,7 +20,7 @@ MANY: Final = 100
 
 
 async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset[str]:
-    """Bring to their queues what a script of ``source`` has sent; the queues that have acted on something."""
+    """Bring to their queues what a script of ``source`` has sent; the queues that have something to claim thereby."""
     by_target: dict[str, list[str]] = {}
     for target, number, text in zip(sent[::3], sent[1::3], sent[2::3], strict=True):
         by_target.setdefault(target, []).extend((number, text))
@@ -43,8 +43,8 @@ async def _bring(slots: Slots, source: str, target: str, messages: Sequence[str]
     heard, waiting, is_first = "0", list(messages), False
     while True:
         if waiting:
-            heard, sent = await slots.run(target, "deliver", source, int(is_first), *waiting)
-            reached.add(target)
+            heard, has_news, sent = await slots.run(target, "deliver", source, int(is_first), *waiting)
+            reached |= {target} if has_news else set()
             reached |= await hand_over(slots, target, sent)
         # Nothing was heard where others come before; else what was heard is forgotten, and what is left is next.
         waiting = await slots.run(source, "outbox", target, heard, MANY)

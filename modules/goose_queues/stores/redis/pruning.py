@@ -1,4 +1,4 @@
-"""Deleting what finished long ago, chunk by chunk, from the oldest: queue by queue, state by state, then the batches.
+"""Deleting what finished long ago, chunk by chunk, from the oldest: state by state, queue by queue, then the batches.
 
 A job of a chain or batch is let go by the home of its group, which alone knows whether something of it is left to run.
 """
@@ -17,27 +17,28 @@ from goose_queues.stores.redis.slots import Slots
 
 _BATCHES: Final = "z"
 _PARTS: Final = ("c", "f", "x", _BATCHES)
-"""Of each queue, in this order: what has finished in each state, then the batches."""
+"""In this order: what has finished in each state, then the batches, which may be at home in other queues."""
 
 
 async def prune(slots: Slots, retention: float, limit: int, cursor: str | None) -> Pruned:
     """Look at ``limit`` jobs that finished more than ``retention`` seconds ago, and delete what may go."""
     start, after = ("", ""), ""
     if cursor is not None:
-        *place, after = map(str, cursor_key(cursor))
-        start = (place[0], place[1])
-    age, left, deleted = span(retention), limit, 0
-    parts = [(queue, part) for queue in await slots.look() for part in _PARTS]
-    for queue, part in sorted(place for place in parts if place >= start):
-        last = after if (queue, part) == start else ""
+        part, queue, after = map(str, cursor_key(cursor))
+        start = (part, queue)
+    age, left, batches_left, deleted = span(retention), limit, limit, 0
+    queues = await slots.look()
+    for part, queue in sorted((part, queue) for part in _PARTS for queue in queues if (part, queue) >= start):
+        last = after if (part, queue) == start else ""
         if part == _BATCHES:
-            looked, last = await slots.run(queue, "prune_batches", age, left, last)
+            looked, last = await slots.run(queue, "prune_batches", age, batches_left, last)
+            batches_left -= looked
         else:
             looked, gone, last, asked = await slots.run(queue, "prune", part, age, left, last)
             deleted += gone + await _let_go(slots, queue, age, asked)
-        left -= looked
-        if left <= 0:
-            return Pruned(deleted, cursor_text([queue, part, last]))
+            left -= looked
+        if left <= 0 or batches_left <= 0:
+            return Pruned(deleted, cursor_text([part, queue, last]))
     return Pruned(deleted, None)
 
 

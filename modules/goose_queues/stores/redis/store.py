@@ -230,12 +230,13 @@ class RedisStore:
     async def cancel(self, job_id: str, reason: str) -> None:
         """End a pending job, or ask the worker of a running one."""
         queue = await self._find(job_id)
-        state, sent = await self._slots.run(queue, "cancel", job_id, plain(reason) or "")
+        state, has_news, sent = await self._slots.run(queue, "cancel", job_id, plain(reason) or "")
         if state is None:
             raise JobNotFound(job_id)
         if state in STATUSES:
             raise JobConflict(job_id, STATUSES[state], "only a job that is pending or runs can be cancelled")
-        self._wakeup.tell(await hand_over(self._slots, queue, sent) | {queue})
+        news = await hand_over(self._slots, queue, sent)
+        self._wakeup.tell(news | {queue} if has_news else news)
 
     async def cancel_requests(self) -> Sequence[CancelRequest]:
         """What was asked of the workers; while messages are heard, nothing is asked unless somebody has told of it."""
@@ -278,8 +279,9 @@ class RedisStore:
     async def purge(self, queue: str, limit: int, cursor: str | None = None) -> Purged:
         """Delete what is pending in a queue."""
         began, last = ("", "") if cursor is None else map(str, cursor_key(cursor))
-        deleted, began, last, sent = await self._slots.run(queue, "purge", limit, began, last)
-        self._wakeup.tell(await hand_over(self._slots, queue, sent))
+        deleted, began, last, has_news, sent = await self._slots.run(queue, "purge", limit, began, last)
+        news = await hand_over(self._slots, queue, sent)
+        self._wakeup.tell(news | {queue} if has_news else news)
         return Purged(deleted, cursor_text([began, last]) if last else None)
 
     async def get(self, job_id: str) -> JobRecord | None:
@@ -295,7 +297,7 @@ class RedisStore:
         """Counts of every queue."""
         answers = await self._slots.run_on_all(await self._slots.look(), "stats")
         found = {queue: queue_stats(answer) for queue, answer in sorted(answers.items())}
-        return {queue: stats for queue, stats in found.items() if stats != QueueStats()}
+        return {queue: stats for queue, stats in found.items() if stats is not None}
 
     async def jobs(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
         """A page of a listing."""
@@ -333,9 +335,9 @@ class RedisStore:
             holder = (it.claimed.id, it.claimed.token)
             state, when, flags, *texts = outcome_fields(it.outcome)
             args += (*holder, state, when, flags + ("t" if holder in self._in_doubt else ""), *texts)
-        lost, came_back, sent = await self._slots.run(queue, "settle", *args)
+        lost, has_news, sent = await self._slots.run(queue, "settle", *args)
         news = await hand_over(self._slots, queue, sent)
-        self._wakeup.tell(news | {queue} if came_back or sent else news)
+        self._wakeup.tell(news | {queue} if has_news else news)
         return frozenset(lost)
 
     async def _find(self, job_id: str) -> str:

@@ -5,7 +5,7 @@
 --       (`job.add`); groups as JSON, empty where there are none
 -- Returns 'exists' where a job of this queue is there already, else what to send.
 
-found_queue()
+found_queue(true)
 local tried, parcels, at = ARGV[4] == '1', {}, 6
 for _ = 1, tonumber(ARGV[5]) do
   local parcel = {queue = ARGV[at], jobs = {}}
@@ -29,22 +29,14 @@ end
 for _, parcel in ipairs(parcels) do
   local jobs = parcel.jobs
   if parcel.queue == QUEUE then
-    job.add(jobs)
+    job.add(jobs, NOW)
     wake()
   else
-    for number = 2, #jobs, 7 do
-      local when = jobs[number]
-      -- Its time counts from now, not from when it comes there.
-      if when == '' then
-        jobs[number] = '@' .. digits(NOW, 1)
-      elseif string.sub(when, 1, 1) == '+' then
-        jobs[number] = '@' .. digits(NOW + tonumber(string.sub(when, 2)), 1)
-      end
-    end
+    -- Their time counts from now, not from when they come there.
     for first = 1, #jobs, 7 * PIECE do
       local some = {}
       for number = first, math.min(first + 7 * PIECE - 1, #jobs) do some[#some + 1] = jobs[number] end
-      mail.send(parcel.queue, {kind = 'insert', jobs = some})
+      mail.send(parcel.queue, {kind = 'insert', jobs = some, at = digits(NOW, 1)})
     end
   end
 end

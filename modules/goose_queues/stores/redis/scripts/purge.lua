@@ -2,7 +2,8 @@
 -- Deletes pending jobs that were there when the purge began.
 --
 -- ARGV  most jobs to look at, when it began (empty: now), the member of the index after which to go on (empty: from the first)
--- Returns how many were deleted, when it began, the last member that was looked at (empty: there are no more), what to send.
+-- Returns how many were deleted, when it began, the last member that was looked at (empty: there are no more), whether
+--         this queue has something to claim, what to send.
 
 local most, began = tonumber(ARGV[4]), tonumber(ARGV[5]) or NOW
 local looked, deleted, last = 0, 0, ARGV[6]
@@ -38,4 +39,4 @@ for _, state in ipairs({'w', 's', 'r'}) do
   end
 end
 local sent = group.finish()
-return {deleted, digits(began, 1), looked >= most and last or '', sent}
+return {deleted, digits(began, 1), looked >= most and last or '', woken, sent}

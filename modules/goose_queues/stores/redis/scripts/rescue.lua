@@ -6,7 +6,7 @@
 --         wait for; what to send.
 
 local most, max_deaths = tonumber(ARGV[4]), tonumber(ARGV[5])
-local returned, failed, cancelled = 0, 0, 0
+local returned, failed, cancelled, came_back = 0, 0, 0, false
 
 for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[p\n', '(p\n' .. digits(NOW, 16) .. '\n\255', 'LIMIT', 0, most)) do
   local lease, id = string.match(member, '^p\n(%d+)\n(.*)$')
@@ -18,7 +18,7 @@ for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[p\n', '(p\n' .. digits(NOW,
     call('ZREM', INDEX, member)
     job.know(it)
     call('ZADD', INDEX, 0, place.ready(it.rank, it.due, it.id))
-    returned = returned + 1
+    returned, came_back = returned + 1, true
   else
     local run = it.run
     job.lift(it)
@@ -37,11 +37,12 @@ for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[p\n', '(p\n' .. digits(NOW,
     else
       run.token, run.lease, run.blameless = nil, nil, nil
       job.put(it, 'r')
+      came_back = true
       if newly then failed = failed + 1 else returned = returned + 1 end
     end
   end
 end
-if returned + failed > 0 then wake() end
+if came_back then wake() end
 
 local waiting, first = {}, '[o\n'
 while true do
@@ -51,4 +52,5 @@ while true do
   waiting[#waiting + 1] = target
   first = '(o\n' .. target .. '\n\255'
 end
-return {returned, failed, cancelled, returned + failed > 0 and 1 or 0, waiting, group.finish()}
+local sent = group.finish()
+return {returned, failed, cancelled, woken, waiting, sent}

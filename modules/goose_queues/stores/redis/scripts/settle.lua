@@ -4,7 +4,7 @@
 -- ARGV  eight fields for each: id, token, state (c, f, x; a: again), when (`job.add`;
 --       empty: it stays due since when it was), flags (f: count a failure, r: refund the attempt, d: doomed, t: tried before), error, result,
 --       note; empty where there is none
--- Returns the ids whose lease was lost, whether something has come back, what to send.
+-- Returns the ids whose lease was lost, whether this queue has something to claim, what to send.
 
 local lost, came_back = {}, false
 
@@ -50,4 +50,5 @@ for at = 4, #ARGV, 8 do
   end
 end
 if came_back then wake() end
-return {lost, came_back and 1 or 0, group.finish()}
+local sent = group.finish()
+return {lost, woken, sent}

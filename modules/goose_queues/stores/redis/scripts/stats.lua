@@ -1,7 +1,7 @@
 -- include: base place
 -- Counts of a queue.
 --
--- Returns ready, due by now although scheduled, scheduled, waiting, processing, completed, failed, cancelled, whether it is
+-- Returns whether there has been anything, ready, due by now although scheduled, scheduled, waiting, processing, completed, failed, cancelled, whether it is
 --         paused, and the earliest due time of what is due (empty: nothing is).
 
 local now = 's\n' .. digits(NOW, 16) .. '\n\255'
@@ -20,6 +20,7 @@ while true do
   first = '(' .. line .. '\255'
 end
 return {
+  call('HGET', DATA, '') == 'used' and 1 or 0,
   place.count('r\n'), late, place.count('s\n'), place.count('w\n'), place.count('p\n'), place.count('c\n'), place.count('f\n'),
   place.count('x\n'), call('HEXISTS', DATA, 'paused\n'), oldest and digits(oldest, 1) or '',
 }

@@ -36,8 +36,11 @@ end
 
 -- Neither key ever vanishes: a script that met one half way through a migration of its slot would break off in the middle,
 -- while one whose keys are apart before it begins is refused as a whole.
-local function found_queue()
-  if call('HSETNX', DATA, '', '1') == 1 then
-    call('ZADD', INDEX, 0, '')
+local function found_queue(is_used)
+  if is_used then
+    call('HSET', DATA, '', 'used')
+  else
+    call('HSETNX', DATA, '', 'found')
   end
+  call('ZADD', INDEX, 0, '')
 end

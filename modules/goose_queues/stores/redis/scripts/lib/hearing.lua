@@ -22,7 +22,7 @@ function hears.insert(message)
       for offset = 0, 6 do fresh[#fresh + 1] = jobs[at + offset] end
     end
   end
-  job.add(fresh)
+  job.add(fresh, tonumber(message.at))
   wake()
 end
 
