@@ -13,6 +13,7 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.stores.redis.scripts import Script
 from goose_queues.stores.redis.servers import Run, Servers
 from servers.private_redis import PrivateSentinels
+from waiting import wait_until
 
 COUNT_TEXT = "return redis.call('INCR', KEYS[1])"
 COUNT = Script("count", COUNT_TEXT, hashlib.sha1(COUNT_TEXT.encode()).hexdigest())
@@ -45,7 +46,8 @@ async def test_a_failover_is_followed(sentinels: PrivateSentinels, how: str) -> 
             await asyncio.sleep(0.05)
     assert time.monotonic() - gone < 10
     assert failed
-    assert await asyncio.to_thread(lambda: sentinels.master) is not old
+    # The other sentinels hear of it from the first.
+    await wait_until(lambda: sentinels.master is not old)
     await asyncio.to_thread(servers.run_blocking, RUN, timeout=3)
     await servers.close()
     if how == "freeze":
