@@ -12,6 +12,8 @@ import pytest
 import goose
 from goose import ConfigError, Module
 from goose_queues import Client, DuplicateJobName, Job, JobContext, JobMiddleware, Next, QueuesModule
+from goose_queues.clock import Clock
+from goose_queues.module import open_store
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import FakeQueue, drain
 from goose_sql import Database, SqlModule
