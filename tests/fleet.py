@@ -19,7 +19,7 @@ import psutil
 from sqlalchemy import URL
 
 from checker import Batch, Dispatched, Ending, Fault, History, Role
-from hand import Hand, hand_in
+from hand import Found, Hand, hand_in
 from ledger import Ledger
 from waiting import wait_until
 
@@ -148,9 +148,11 @@ class Fleet:
         """Whether every job in the store has come to its end."""
         return self.hand.is_over()
 
-    def callbacks(self, batch: str, members: Sequence[str], *roles: Role) -> Batch:
-        """A batch that asked for these callbacks, with the jobs that they have become."""
-        of_batch = [job for job in self.hand.jobs() if job.batch == batch]
+    def callbacks(
+        self, batch: str, members: Sequence[str], *roles: Role, stored: Sequence[Found] | None = None
+    ) -> Batch:
+        """A batch that asked for these callbacks, with the jobs that they have become: of those stored, if they are given."""
+        of_batch = [job for job in (self.hand.jobs() if stored is None else stored) if job.batch == batch]
         return Batch(tuple(members), {role: tuple(job.id for job in of_batch if job.role == role) for role in roles})
 
     def endings(self) -> dict[str, Ending]:

@@ -56,7 +56,8 @@ class Load:
 
     def history(self) -> History:
         """Everything that happened, once it is over."""
-        batches = [self._fleet.callbacks(each.id, each.ids, "then", "finally") for each in self.batches]
+        stored = self._fleet.hand.jobs()
+        batches = [self._fleet.callbacks(each.id, each.ids, "then", "finally", stored=stored) for each in self.batches]
         return self._fleet.history(chains=[each.ids for each in self.chains], batches=batches)
 
     async def _go_on(self) -> None:
