@@ -21,14 +21,20 @@ class Cost:
     forgotten: Mapping[str, float]
     """The same of those that ran and are not there."""
     undone: Mapping[str, float]
-    """Jobs that ran again although they had ended: how long before the fault; negative: after it."""
-    interrupted: frozenset[str]
-    """Jobs that ran on while the store was away, and ran again."""
+    """Jobs that ran again although they had ended before the fault: how long before."""
+    interrupted: Mapping[str, float]
+    """Jobs that ran at the time of the fault, or whose run began right after, and ran again: how long before they began."""
 
     @property
     def reach(self) -> float:
         """How far back it went, in seconds."""
-        return max([0.0, *self.lost.values(), *self.forgotten.values(), *self.undone.values()])
+        ages = (self.lost, self.forgotten, self.undone, self.interrupted)
+        return max([0.0, *(age for of_a_kind in ages for age in of_a_kind.values())])
+
+    @property
+    def aftermath(self) -> float:
+        """How long after the fault something began that was done again, in seconds."""
+        return max([0.0, *(-age for age in self.interrupted.values())])
 
     def __str__(self) -> str:
         return (
@@ -42,19 +48,19 @@ def cost_of(history: History, at: float) -> Cost:
     acknowledged = {entry.job: entry.at for entry in history.entries if entry.event == "dispatched"}
     runs = _runs(history)
     gone = {job: at - then for job, then in acknowledged.items() if job not in history.endings}
-    undone, interrupted = {}, set[str]()
+    undone, interrupted = dict[str, float](), dict[str, float]()
     for job, (*before, _) in runs.items():
-        ends = [end.at for _, end in before if end is not None]
-        if ends and max(ends) <= at:
-            undone[job] = at - min(ends)
-        elif before:
-            interrupted.add(job)
+        for start, end in before:
+            if end is not None and end.at <= at:
+                undone[job] = max(at - end.at, undone.get(job, 0.0))
+            else:
+                interrupted[job] = at - start.at
     return Cost(
         at,
         {job: age for job, age in gone.items() if job not in runs},
         {job: age for job, age in gone.items() if job in runs},
         undone,
-        frozenset(interrupted),
+        interrupted,
     )
 
 

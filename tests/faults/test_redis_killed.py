@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 import goose
-from checker import check
+from checker import CLAIM_TO_START, check
 from faults.application import application
 from faults.cost import Cost, broken, cost_of
 from faults.load import Load, at_work, doubles
@@ -24,7 +24,7 @@ from servers.private_redis import PrivateRedis
 from soak import size
 from waiting import wait_until
 
-JOBS = size(600, 5000)
+JOBS = size(1000, 5000)
 KILLS = size(3, 10)
 LEASE = 5.0
 TOLERATED = 2.0
@@ -130,6 +130,7 @@ async def after_a_kill(
     history = load.history()
     cost = cost_of(history, at)
     print(f"{load.acknowledged} acknowledged, {load.refused} dispatches refused: {cost}")
+    assert cost.aftermath <= CLAIM_TO_START
     assert broken(history) == []
     return cost
 
