@@ -53,8 +53,7 @@ return jobs
 _UNFINISHED: Final = """
 local found = 0
 for _, index in ipairs(redis.call('KEYS', ARGV[1] .. '{*}:index')) do
-  -- Ready, scheduled, waiting and processing jobs, and what is on its way to another queue.
-  for _, kind in ipairs({'r', 's', 'w', 'p', 'o'}) do
+  for kind in string.gmatch(ARGV[2], '.') do
     found = found + redis.call('ZLEXCOUNT', index, '[' .. kind .. '\\n', '(' .. kind .. '\\n\\255')
   end
 end
@@ -96,7 +95,12 @@ class RedisHand:
         return sum(_ID.match(field) is not None for data in every for field in self.client.hkeys(data))
 
     def is_over(self) -> bool:
-        return not self._run(_UNFINISHED)
+        # Ready, scheduled, waiting and processing jobs, and what is on its way to another queue.
+        return not self._run(_UNFINISHED, "rswpo")
+
+    def is_idle(self) -> bool:
+        """Whether nothing is left to be done, although links of chains may be waiting."""
+        return not self._run(_UNFINISHED, "rspo")
 
     def lapse(self, *, worker: str | None = None, job: str | None = None) -> set[str]:
         return {job_id.decode() for job_id in self._run(_LAPSE, worker or "", job or "")}

@@ -34,6 +34,11 @@ class SeveralHand:
         with self._hands() as hands:
             return all(hand.is_over() for hand in (*hands, *hands))
 
+    def is_idle(self) -> bool:
+        """Whether nothing is left to be done, although links of chains may be waiting."""
+        with self._hands() as hands:
+            return all(hand.is_idle() for hand in (*hands, *hands))
+
     def lapse(self, *, worker: str | None = None, job: str | None = None) -> set[str]:
         with self._hands() as hands:
             return set().union(*(hand.lapse(worker=worker, job=job) for hand in hands))

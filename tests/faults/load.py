@@ -37,8 +37,8 @@ class Load:
         self._chance = Random(4)
         self.chains: Final[list[ChainHandle]] = []
         self.batches: Final[list[BatchHandle]] = []
-        self.alone: Final[dict[str, type[Step]]] = {}
-        """Those that are neither in a chain nor in a batch."""
+        self.kind_of: Final[dict[str, type[Step]]] = {}
+        """Of every job but callbacks."""
         self.acknowledged = 0
         self.refused = 0
 
@@ -75,19 +75,21 @@ class Load:
     async def _dispatch(self, number: int) -> list[str]:
         match number % 8:
             case 3:
-                chain = await self._queue.chain(*(self._step() for _ in range(LINKS))).dispatch()
+                steps = [self._step() for _ in range(LINKS)]
+                chain = await self._queue.chain(*steps).dispatch()
                 self.chains.append(chain)
-                return list(chain.ids)
+                ids = list(chain.ids)
             case 7:
-                pending = self._queue.batch(self._step() for _ in range(MEMBERS))
+                steps = [self._step() for _ in range(MEMBERS)]
+                pending = self._queue.batch(steps)
                 batch = await pending.then(self._step()).finally_(self._step()).dispatch()
                 self.batches.append(batch)
-                return list(batch.ids)
+                ids = list(batch.ids)
             case _:
-                step = self._step()
-                handle = await self._queue.dispatch(step)
-                self.alone[handle.id] = type(step)
-                return [handle.id]
+                steps = [self._step()]
+                ids = [(await self._queue.dispatch(steps[0])).id]
+        self.kind_of.update(zip(ids, map(type, steps), strict=True))
+        return ids
 
     def _step(self) -> Step:
         return next(self._kinds)(seconds=self._chance.uniform(0.01, 0.1))
