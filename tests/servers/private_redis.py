@@ -195,24 +195,18 @@ class PrivateCluster(_Several):
 
     def owner(self, slot: int) -> PrivateRedis:
         """Who has a slot, as most of those that answer see it."""
-        seen = [port for first, last, port in self._ranges() if first <= slot <= last]
-        return next(node for node in self.nodes if node.port == max(seen, key=seen.count))
-
-    def primaries(self) -> list[PrivateRedis]:
-        """Those that take writes now."""
-        owners = {self.owner(first).port for first, _, _ in self._ranges()}
-        return [node for node in self.nodes if node.port in owners]
-
-    def _ranges(self) -> list[tuple[int, int, int]]:
-        """First slot, last slot and the primary's port, as each node that answers sees them."""
-        found = []
+        seen = []
         for node in self.nodes:
             try:
                 ranges = node.ask("CLUSTER", "SLOTS")
             except (RedisError, OSError):
                 continue
-            found += [(first, last, primary[1]) for first, last, primary, *_ in ranges]
-        return found
+            seen += [primary[1] for first, last, primary, *_ in ranges if first <= slot <= last]
+        return next(node for node in self.nodes if node.port == max(seen, key=seen.count))
+
+    def primaries(self) -> list[PrivateRedis]:
+        """Those that take writes now, each by its own word."""
+        return [node for node in self.nodes if _role(node) == "master"]
 
     def begin_move(self, slot: int, target: PrivateRedis) -> PrivateRedis:
         """Have a slot's owner send away whoever asks for a key that it has given away; return the owner."""
@@ -262,6 +256,13 @@ def _done(server: PrivateRedis, *words: Any) -> bool:
         # It has not heard of the other one yet.
         return False
     return True
+
+
+def _role(server: PrivateRedis) -> str:
+    try:
+        return str(server.ask("ROLE")[0])
+    except (RedisError, OSError):
+        return "gone"
 
 
 def _info(server: PrivateRedis) -> dict[str, str]:
