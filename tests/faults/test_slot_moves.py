@@ -17,7 +17,7 @@ from goose_queues import Client
 from goose_queues.stores.redis.cluster import slot_of
 from havoc import Havoc
 from quick_fleet import QuickFleet
-from servers.private_redis import PrivateCluster
+from servers.private_redis import UNDISTURBED, PrivateCluster
 from several_hand import SeveralHand
 from soak import size
 from waiting import wait_until
@@ -31,7 +31,7 @@ BETWEEN = 10
 
 @pytest.fixture
 def cluster() -> Iterator[PrivateCluster]:
-    with PrivateCluster() as cluster:
+    with PrivateCluster(patience=UNDISTURBED) as cluster:
         yield cluster
 
 

@@ -20,6 +20,9 @@ from servers.private import PrivateServer, binary, free_port
 MASTER: Final = "goosemaster"
 """What the sentinels call the master."""
 SLOTS: Final = 16384
+PATIENCE: Final = 1000
+"""Milliseconds; where the machine is busy, a server that lives may be as silent as this."""
+UNDISTURBED: Final = 15_000
 _DEADLINE: Final = 60.0
 
 
@@ -76,11 +79,17 @@ class PrivateRedis(PrivateServer):
 
 
 class PrivateSentinel(PrivateRedis):
-    """One that watches a master; it writes into its file what it learns."""
+    """One that watches a master; it writes into its file what it learns.
 
-    def __init__(self, master: PrivateRedis) -> None:
+    Args:
+        master: Whom it watches.
+        patience: Milliseconds of silence after which it is dead to it.
+    """
+
+    def __init__(self, master: PrivateRedis, patience: int) -> None:
         super().__init__()
         self._master: Final = master
+        self._patience: Final = patience
 
     def prepare(self) -> None:
         lines = [
@@ -88,7 +97,7 @@ class PrivateSentinel(PrivateRedis):
             "bind 127.0.0.1",
             f"dir {self.folder}",
             f"sentinel monitor {MASTER} 127.0.0.1 {self._master.port} 2",
-            f"sentinel down-after-milliseconds {MASTER} 1000",
+            f"sentinel down-after-milliseconds {MASTER} {self._patience}",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
         (self.folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
@@ -128,15 +137,21 @@ class _Several:
 
 
 class PrivateSentinels(_Several):
-    """A master, its replicas, and three sentinels of which two are enough to name another master."""
+    """A master, its replicas, and three sentinels of which two are enough to name another master.
 
-    def __init__(self, replicas: int = 1, **settings: Any) -> None:
+    Args:
+        replicas: How many.
+        patience: Milliseconds of silence after which the master is dead to them: more where nobody kills it.
+        settings: Of the master and its replicas.
+    """
+
+    def __init__(self, replicas: int = 1, patience: int = PATIENCE, **settings: Any) -> None:
         super().__init__()
         quick = {"repl_diskless_sync_delay": 0, "repl_ping_replica_period": 1, **settings}
         self.servers: Final = [PrivateRedis(**quick)]
         place = f"127.0.0.1 {self.servers[0].port}"
         self.servers += [PrivateRedis(replicaof=place, **quick) for _ in range(replicas)]
-        self.sentinels: Final = [PrivateSentinel(self.servers[0]) for _ in range(3)]
+        self.sentinels: Final = [PrivateSentinel(self.servers[0], patience) for _ in range(3)]
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
         self.url: Final = f"redis+sentinel://{hosts}/{MASTER}"
         self.entrance: Final = f"redis+sentinel://127.0.0.1:{self.sentinels[0].port}/{MASTER}"
@@ -167,10 +182,17 @@ class PrivateSentinels(_Several):
 
 
 class PrivateCluster(_Several):
-    """Three primaries with a replica each: ``nodes[:3]`` and ``nodes[3:]``, in the same order, at first."""
+    """Three primaries with a replica each: ``nodes[:3]`` and ``nodes[3:]``, in the same order, at first.
 
-    def __init__(self, **settings: Any) -> None:
+    Args:
+        patience: Milliseconds of silence after which a node is dead to the others: more where nobody kills one.
+        settings: Of each node.
+    """
+
+    def __init__(self, patience: int = PATIENCE, **settings: Any) -> None:
         super().__init__()
+        self._patience: Final = patience
+        self._meet_again = 0.0
         self.nodes: Final = [_node(**settings) for _ in range(6)]
         self.url: Final = f"redis+cluster://127.0.0.1:{self.nodes[0].port},127.0.0.1:{self.nodes[1].port}"
         self.entrance: Final = f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
@@ -183,15 +205,26 @@ class PrivateCluster(_Several):
             first, last = index * SLOTS // 3, (index + 1) * SLOTS // 3 - 1
             primary.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
             primary.ask("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
-        for node in self.nodes[1:]:
-            node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].settings["cluster-port"])
-        wait(lambda: all(_info(each)["cluster_known_nodes"] == "6" for each in self.nodes))
+        wait(self._have_met)
         for replica, primary in zip(self.nodes[3:], ids[:3], strict=True):
             wait(lambda replica=replica, primary=primary: _done(replica, "CLUSTER", "REPLICATE", primary))
         wait(lambda: all(_info(each)["cluster_state"] == "ok" for each in self.nodes))
         wait(lambda: all(each.info("replication").get("master_link_status") == "up" for each in self.nodes[3:]))
         # Each range is its two ends, its primary and its replicas.
         wait(lambda: all(len(part) == 4 for node in self.nodes for part in node.ask("CLUSTER", "SLOTS")))
+        for node in self.nodes:
+            node.ask("CONFIG", "SET", "cluster-node-timeout", self._patience)
+            node.ask("CONFIG", "SET", "cluster-replica-no-failover", "no")
+
+    def _have_met(self) -> bool:
+        """Whether all know each other; those that have not been heard of for a while introduce themselves again."""
+        if all(_info(each)["cluster_known_nodes"] == "6" for each in self.nodes):
+            return True
+        if time.monotonic() > self._meet_again:
+            self._meet_again = time.monotonic() + 3 * PATIENCE / 1000
+            for node in self.nodes[1:]:
+                node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].settings["cluster-port"])
+        return False
 
     def owner(self, slot: int) -> PrivateRedis:
         """Who has a slot, as most of those that answer see it."""
@@ -232,7 +265,9 @@ def _node(**settings: Any) -> PrivateRedis:
     return PrivateRedis(
         cluster_enabled="yes",
         cluster_port=free_port(),
-        cluster_node_timeout=1000,
+        # They talk the more the less patient they are, and so get to know each other.
+        cluster_node_timeout=PATIENCE,
+        cluster_replica_no_failover="yes",
         cluster_replica_validity_factor=0,
         repl_diskless_sync_delay=0,
         repl_ping_replica_period=1,

@@ -7,21 +7,21 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from servers.private_redis import PrivateCluster, PrivateSentinels
+from servers.private_redis import UNDISTURBED, PrivateCluster, PrivateSentinels
 from servers.shared import connect
 
 Several: TypeAlias = PrivateCluster | PrivateSentinels
 
 
 @functools.cache
-def _started(kind: Callable[[], Several]) -> Several:
-    servers = kind()
+def _started(kind: Callable[..., Several]) -> Several:
+    servers = kind(patience=UNDISTURBED)
     servers.__enter__()
     atexit.register(servers.__exit__)
     return servers
 
 
-_KINDS: Final[Mapping[str, Callable[[], Several]]] = {"sentinel": PrivateSentinels, "cluster": PrivateCluster}
+_KINDS: Final[Mapping[str, Callable[..., Several]]] = {"sentinel": PrivateSentinels, "cluster": PrivateCluster}
 SEVERAL: Final = tuple(_KINDS)
 """The names by which tests are parametrised."""
 
