@@ -19,13 +19,9 @@ import psutil
 from sqlalchemy import URL
 
 from checker import Batch, Dispatched, Ending, Fault, History, Role
-from hand import Hand
+from hand import hand_in
 from ledger import Ledger
 from waiting import wait_until
-
-STATUSES = {"ready": "pending", "scheduled": "pending", "waiting": "pending"}
-UNFINISHED = (*STATUSES, "processing")
-"""The states, in the store's own words, that are no end."""
 
 
 def free_port() -> int:
@@ -65,7 +61,7 @@ class Fleet:
         self.lease = lease
         self.ledger = Ledger(folder / "ledger")
         self.log = folder / "log"
-        self.hand = Hand(url or f"sqlite:///{folder / 'fleet.db'}")
+        self.hand = hand_in(url or f"sqlite:///{folder / 'fleet.db'}")
         self.url = self.hand.url.render_as_string(hide_password=False)
         self.processes: list[Process] = []
         self.faults: list[Fault] = []
@@ -133,7 +129,7 @@ class Fleet:
         self._change(process.pid, leases_end=time.time())
         names = [entry.job for entry in self.ledger.read() if entry.event == "up" and entry.pid == process.pid]
         for name in names:
-            self.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing' AND worker = %s", name)
+            self.hand.lapse(worker=name)
 
     def running(self, process: Process) -> int:
         """How many attempts a process has in hand now."""
@@ -142,19 +138,16 @@ class Fleet:
 
     def is_over(self) -> bool:
         """Whether every job in the store has come to its end."""
-        states = ", ".join("%s" for _ in UNFINISHED)
-        return not self.hand.rows(f"SELECT 1 FROM goose_jobs WHERE state IN ({states}) LIMIT 1", *UNFINISHED)
+        return self.hand.is_over()
 
     def callbacks(self, batch: str, members: Sequence[str], *roles: Role) -> Batch:
         """A batch that asked for these callbacks, with the jobs that they have become."""
-        called = "SELECT id FROM goose_jobs WHERE batch_id = %s AND batch_role = %s"
-        found = {role: tuple(job for (job,) in self.hand.rows(called, batch, role)) for role in roles}
-        return Batch(tuple(members), found)
+        of_batch = [job for job in self.hand.jobs() if job.batch == batch]
+        return Batch(tuple(members), {role: tuple(job.id for job in of_batch if job.role == role) for role in roles})
 
     def endings(self) -> dict[str, Ending]:
         """What the store says of every job, read without any code of ours."""
-        rows = self.hand.rows("SELECT id, state, attempts FROM goose_jobs")
-        return {job: Ending(STATUSES.get(state, state), attempts) for job, state, attempts in rows}
+        return {job.id: Ending(job.status, job.attempts) for job in self.hand.jobs()}
 
     def history(self, dispatched: Mapping[str, Dispatched] | None = None, **facts: Any) -> History:
         """Everything that happened, for the checker.
@@ -178,7 +171,7 @@ class Fleet:
     @property
     def _polling(self) -> Mapping[str, str]:
         # Not every server tells a worker that there is work: these tests are not to wait for the next look.
-        return {} if self.hand.file is not None else {"GOOSE_QUEUES_POLL_INTERVAL": "0.2"}
+        return {} if self.hand.url.get_backend_name() == "sqlite" else {"GOOSE_QUEUES_POLL_INTERVAL": "0.2"}
 
     def _change(self, pid: int, **changes: float) -> None:
         place = max(number for number, fault in enumerate(self.faults) if fault.pid == pid)

@@ -35,7 +35,9 @@ SCHEMES: Final[Mapping[str, frozenset[str]]] = {
     "sql": frozenset({"sqlite", "postgresql", "mysql", "mariadb"}),
     "redis": frozenset({"redis", "rediss"}),
 }
-"""What a URL may begin with, by driver; a ``+`` and what follows it is the driver's own affair."""
+"""What a URL may begin with, by driver; with SQL, a ``+`` and what follows it is the database's own affair."""
+REDIS_KINDS: Final = frozenset({"", "+cluster", "+sentinel"})
+"""What follows Redis's schemes: nothing for one server."""
 
 
 def _checked(check: Callable[[Any], Any], allowed: str) -> PlainValidator:
@@ -133,6 +135,9 @@ def _url(value: Any, info: ValidationInfo) -> str | None:
     if scheme is None or scheme.group(1) not in schemes:
         listed = ", ".join(f"{word}://" for word in sorted(schemes))
         raise ValueError(f'a URL that begins with one of {listed} (driver="{driver}")')
+    if driver == "redis" and (scheme.group(2) or "") not in REDIS_KINDS:
+        word = scheme.group(1)
+        raise ValueError(f"after {word} comes ://, or +cluster:// or +sentinel:// where there are several servers")
     return str(value)
 
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from goose_sql import Database
-from servers.shared import SERVERS, Room, connect, room
+from servers.shared import DATABASES, Room, connect, room
 
 MAIN = """
 import goose
@@ -34,7 +34,7 @@ POOR = f"goose_poor_{os.getpid()}"
 """A user of the servers who may do nothing yet."""
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=DATABASES)
 def empty(request: pytest.FixtureRequest) -> Iterator[Room]:
     ours = room(request.param)
     ours.clear()

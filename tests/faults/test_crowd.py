@@ -37,7 +37,7 @@ async def test_nobody_starves(crowd: Fleet, tmp_path: Path) -> None:
     processes = [crowd.start(workers=8, ENOUGH=str(enough)) for _ in range(PROCESSES)]
     await wait_until(lambda: len(_pids(crowd, "end")) == PROCESSES, deadline=60)
     foreigner = crowd.start(
-        str(crowd.hand.file), str(LOCKS), str(HELD), str(FREE), script=Path(__file__).with_name("foreigner.py")
+        str(crowd.hand.url.database), str(LOCKS), str(HELD), str(FREE), script=Path(__file__).with_name("foreigner.py")
     )
     await wait_until(lambda: foreigner.poll() is not None, deadline=LOCKS * (HELD + FREE) + 60)
     assert foreigner.returncode == 0, crowd.log.read_text()

@@ -37,7 +37,7 @@ async def test_a_kill_at_a_point(fleet: Fleet, point: str, number: int) -> None:
         victim = fleet.start(point, str(number), "SIGKILL")
         await wait_until(lambda: victim.poll() is not None)
         assert victim.returncode == -signal.SIGKILL, fleet.log.read_text()
-        in_flight = lapse_leases(fleet)
+        in_flight = fleet.hand.lapse()
         assert in_flight or point == "settle.committed"
     async with goose.running(app, background=True) as kernel:
         queue = kernel.get(Client)
@@ -61,11 +61,11 @@ async def test_a_stop_at_a_point(fleet: Fleet, point: str) -> None:
         stopped = fleet.start(point, "2", "SIGTERM")
         await wait_until(lambda: stopped.poll() is not None)
         assert stopped.returncode == 0, fleet.log.read_text()
-        assert fleet.hand.rows("select count(*) from goose_jobs where state = 'processing'") == [(0,)]
+        assert "processing" not in {job.status for job in fleet.hand.jobs()}
     async with goose.running(app, background=True) as kernel:
         await wait_until(fleet.is_over)
     check_runs(fleet, chains, twice=set())
-    assert fleet.hand.rows("select max(deaths), max(attempts) from goose_jobs") == [(0, 1)]
+    assert {(job.deaths, job.attempts) for job in fleet.hand.jobs()} == {(0, 1)}
 
 
 async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
@@ -75,15 +75,14 @@ async def test_a_kill_between_looking_and_rescuing(fleet: Fleet) -> None:
         await dispatched(kernel.get(Client))
         victim = fleet.start("claim.committed", "1", "SIGKILL")
         await wait_until(lambda: victim.poll() is not None)
-        held = lapse_leases(fleet)
-        assert held
+        assert fleet.hand.lapse()
         rescuer = fleet.start("rescue.selected", "1", "SIGKILL")
         await wait_until(lambda: rescuer.poll() is not None)
         assert rescuer.returncode == -signal.SIGKILL, fleet.log.read_text()
     async with goose.running(app, background=True) as kernel:
         await wait_until(fleet.is_over)
-    assert fleet.hand.rows("select count(*) from goose_jobs where state <> 'completed'") == [(0,)]
-    assert fleet.hand.rows("select max(deaths) from goose_jobs") == [(1,)]
+    assert {job.status for job in fleet.hand.jobs()} == {"completed"}
+    assert max(job.deaths for job in fleet.hand.jobs()) == 1
 
 
 async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, list[JobHandle]]:
@@ -94,13 +93,6 @@ async def dispatched(queue: Client) -> tuple[list[ChainHandle], BatchHandle, lis
     batch = queue.batch(Step(label="member") for _ in range(MEMBERS))
     handle = await batch.then(Step(label="then")).catch(Step(label="catch")).finally_(Step(label="finally")).dispatch()
     return chains, handle, await queue.dispatch_many(Step(label="plain") for _ in range(PLAIN))
-
-
-def lapse_leases(fleet: Fleet) -> set[str]:
-    """As if the lease had passed since the kill; what was in flight."""
-    found = fleet.hand.rows("SELECT id FROM goose_jobs WHERE state = 'processing'")
-    fleet.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")
-    return {job_id for (job_id,) in found}
 
 
 def check_runs(fleet: Fleet, chains: list[ChainHandle], *, twice: set[str]) -> None:

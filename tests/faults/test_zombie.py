@@ -34,7 +34,7 @@ async def test_late_results_of_a_frozen_worker_are_refused(fleet: Fleet) -> None
         await wait_until(lambda: set(fleet.ledger.by_job("start")) == ids)
         fleet.freeze(zombie)
         try:
-            lapse_leases(fleet)
+            fleet.hand.lapse()
             fleet.ledger.path.with_name("go").touch()
             other = fleet.start()
             await wait_until(lambda: ended_by(fleet, other.pid) == ids)
@@ -57,7 +57,3 @@ def ended_by(fleet: Fleet, pid: int) -> set[str]:
 
 async def is_settled(queue: Client) -> bool:
     return (await queue.stats())["held"].completed == JOBS
-
-
-def lapse_leases(fleet: Fleet) -> None:
-    fleet.hand.rows("UPDATE goose_jobs SET lease_until = 0 WHERE state = 'processing'")

@@ -98,6 +98,15 @@ def test_options_come_from_the_environment_and_arguments_win(monkeypatch: pytest
             "url='mongodb://ann:***@db': a URL that begins with one of mariadb://, mysql://, postgresql://, sqlite:// "
             '(driver="sql")',
         ),
+        (
+            {"driver": "redis", "url": "redis+sentinels://ann:hunter2@db/main"},
+            "url='redis+sentinels://ann:***@db/main': "
+            "after redis comes ://, or +cluster:// or +sentinel:// where there are several servers",
+        ),
+        (
+            {"driver": "redis", "url": "sqlite:///file.db"},
+            "url='sqlite:///file.db': a URL that begins with one of redis://, rediss:// (driver=\"redis\")",
+        ),
         ({"polinterval": 1}, "polinterval: no such option; did you mean poll_interval?"),
         ({"zzz": 1}, "zzz: no such option"),
     ],
@@ -107,6 +116,11 @@ def test_a_wrong_option_is_named_with_its_value_and_what_is_allowed(options: dic
         Settings(**options)
 
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+sentinel"])
+def test_redis_may_be_one_server_or_several(scheme: str) -> None:
+    assert Settings(driver="redis", url=f"{scheme}://db/main").url == f"{scheme}://db/main"
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -12,7 +12,7 @@ import goose
 from goose import ConfigError, Instance, Module
 from goose_queues import Client, Job, JobContext, JobNotFound, QueuesModule
 from goose_sql import SqlModule
-from servers.shared import SERVERS, room
+from servers.shared import DATABASES, SERVERS, driver_of, room
 from waiting import wait_until
 
 
@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def app(url: str, **options: Any) -> Instance:
-    return goose.worker(TellModule, [QueuesModule(url=url, auto_migrate=True, **options)])
+    return goose.worker(TellModule, [QueuesModule(driver=driver_of(url), url=url, auto_migrate=True, **options)])
 
 
 async def parted(first: Instance, second: Instance) -> None:
@@ -72,6 +72,7 @@ async def test_a_schema_parts_queues(url: str) -> None:
     await parted(app(url, table_schema="apart"), app(url))
 
 
+@pytest.mark.parametrize("url", ["sqlite", *DATABASES], indirect=True)
 async def test_the_applications_own_database(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """There as well, with options from the environment."""
     monkeypatch.setenv("GOOSE_QUEUES_TABLE_PREFIX", "mine_")

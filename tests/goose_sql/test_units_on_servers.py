@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from goose_sql import Database, unit_of
 from servers.drivers import DRIVERS, SERVER_OF, by
-from servers.shared import SERVERS, Room, room
+from servers.shared import DATABASES, Room, room
 
 METADATA = MetaData()
 EGGS = Table("eggs", METADATA, Column("id", Integer, primary_key=True), Column("name", String(99), unique=True))
 BLOCKING = {"postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=DATABASES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -1,6 +1,7 @@
 """The servers that tests share: where they are, and what happens to a test whose server is not at hand.
 
-Each process of a test run has a database of its own there (``room``), emptied between tests and dropped at its end.
+Each process of a test run has a database of its own there (``room``), emptied between tests and dropped at its end. Of
+Redis, which takes no time to start, it has a server of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 import pytest
 from sqlalchemy import URL, make_url
@@ -21,9 +22,12 @@ from sqlalchemy import URL, make_url
 _DEFAULTS: Final = {
     "postgres": ("GOOSE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test"),
     "mysql": ("GOOSE_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test"),
+    "redis": ("GOOSE_TEST_REDIS", "redis://127.0.0.1:6379"),
 }
 SERVERS: Final = tuple(_DEFAULTS)
 """The names by which tests are parametrised, and by which GOOSE_TEST_REQUIRE calls the servers."""
+DATABASES: Final = ("postgres", "mysql")
+"""Those of them that speak SQL."""
 
 _KEPT: Final = ("goose_version_", "goose_layout")
 """What the names of those tables begin with."""
@@ -33,6 +37,16 @@ _PREFIX: Final = f"goose_test_{hashlib.sha256(socket.gethostname().encode()).hex
 def is_required(name: str) -> bool:
     """Whether a server that is not at hand fails the run: the CI names those in GOOSE_TEST_REQUIRE."""
     return name in os.environ.get("GOOSE_TEST_REQUIRE", "").split(",")
+
+
+def is_named(name: str) -> bool:
+    """Whether the environment says where the shared server is."""
+    return bool(os.environ.get(_DEFAULTS[name][0]))
+
+
+def driver_of(url: str | URL) -> Literal["sql", "redis"]:
+    """What ``QueuesModule(driver=...)`` is for a URL."""
+    return "redis" if str(url).startswith("redis") else "sql"
 
 
 def skip_or_fail(name: str, reason: str) -> NoReturn:
@@ -55,8 +69,23 @@ def server(name: str) -> URL:
     return address(name)
 
 
-class Room:
-    """A database on a shared server that belongs to this process alone."""
+class Room(Protocol):
+    """A place on a server that belongs to this process alone."""
+
+    @property
+    def url(self) -> URL: ...
+    def empty(self) -> None:
+        """Take every job out of it, quickly."""
+
+    def clear(self) -> None:
+        """Leave nothing there at all."""
+
+    def drop(self) -> None:
+        """Give it back, whoever is still connected."""
+
+
+class DatabaseRoom:
+    """A database on a shared server."""
 
     def __init__(self, name: str, database: str) -> None:
         self.url: Final = address(name).set(database=database)
@@ -126,16 +155,35 @@ class Room:
 
 @functools.cache
 def room(name: str) -> Room:
-    """This process's database on a shared server, as the last test left it; skips or fails where there is no server."""
-    server(name)
-    made = Room(name, f"{_PREFIX}{os.getpid()}")
-    made.make()
+    """This process's place on a server, as the last test left it; skips or fails where there is no server."""
+    made = _redis_room() if name == "redis" else _database_room(name)
     atexit.register(_drop_quietly, made)
     return made
 
 
+def _database_room(name: str) -> Room:
+    server(name)
+    made = DatabaseRoom(name, f"{_PREFIX}{os.getpid()}")
+    made.make()
+    return made
+
+
+def _redis_room() -> Room:
+    from servers.redis_room import NamedRoom, PrivateRoom, redis_is_installed
+
+    if redis_is_installed() or not is_named("redis"):
+        return PrivateRoom()
+    return NamedRoom(server("redis"))
+
+
 def connect(url: URL) -> Any:
-    """A blocking connection of the driver's own, in autocommit."""
+    """A blocking connection of the driver's own, in autocommit, to a server that answers."""
+    if url.get_backend_name() == "redis":
+        from redis import Redis
+
+        client = Redis.from_url(url.render_as_string(False), socket_connect_timeout=5)
+        client.ping()
+        return client
     if url.get_backend_name() == "postgresql":
         import psycopg
 

@@ -13,7 +13,7 @@ import pytest
 
 from servers.private import Pgbouncer, PrivateMariaDB, PrivatePostgres
 from servers.proxy import TcpProxy
-from servers.shared import SERVERS, connect, room, server
+from servers.shared import DATABASES, connect, room, server
 from waiting import wait_until
 
 PRIVATE = {"postgres": PrivatePostgres, "mysql": PrivateMariaDB}
@@ -26,7 +26,7 @@ def rows(connection: Any, *statements: str) -> Any:
         return cursor.fetchall()
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", DATABASES)
 def test_room(name: str) -> None:
     """A room is the process's own database; it can be emptied, and cleared of its tables."""
     ours = room(name)
@@ -41,7 +41,17 @@ def test_room(name: str) -> None:
     ours.clear()
 
 
-@pytest.mark.parametrize("name", SERVERS)
+def test_room_on_redis() -> None:
+    """There it is a server or a database of its own, that can be emptied."""
+    ours = room("redis")
+    with closing(connect(ours.url)) as client:
+        client.set("a", 1)
+        assert client.dbsize() == 1
+        ours.empty()
+        assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize("name", DATABASES)
 def test_private_server(name: str) -> None:
     """What was committed is there after every way to stop and start again."""
     with PRIVATE[name]() as own:

@@ -9,6 +9,8 @@ import pytest
 
 from goose_queues.clock import Clock
 from goose_queues.store import Store
+from goose_sql import Database
+from store_contract.making import make_orders
 from store_contract.places import PLACES, Place, open_or_skip
 
 
@@ -34,3 +36,11 @@ async def other(place: Place, store: Store) -> Store:
 def clock(place: Place) -> Clock:
     """The time of every store here: moved by its offset, never waited for."""
     return place.clock
+
+
+@pytest.fixture
+async def elsewhere(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database of the application's, in which there are no jobs."""
+    async with Database(f"sqlite:///{tmp_path / 'elsewhere.db'}") as database:
+        await database.write(make_orders)
+        yield database

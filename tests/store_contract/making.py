@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from goose_queues.ids import new_id
 from goose_queues.record import (
     BatchProgress,
@@ -129,3 +132,12 @@ async def counts_of(store: Store, batch: NewBatch) -> tuple[int, int, int, int, 
 
 async def settle_all(store: Store, claimed: Sequence[ClaimedJob], outcome: Outcome) -> None:
     assert await store.settle([Settlement(job, outcome) for job in claimed]) == frozenset()
+
+
+def make_orders(connection: Connection) -> None:
+    """The table of an application that writes beside its dispatches."""
+    connection.execute(text("create table if not exists orders (id text)"))
+
+
+async def order(session: AsyncSession) -> None:
+    await session.execute(text("insert into orders values ('egg')"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,27 +17,25 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.store import Store
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
-from servers.shared import SERVERS, is_required, room
+from servers.shared import DATABASES, is_required, room
 
 
-class Place:
+class Place(ABC):
     """Somewhere that keeps jobs; each store opened here stands for a process of its own, with one clock for all.
 
     Args:
         url: As an application names it.
-        blocking: The driver of blocking code, where it is not the one that such a URL gets.
+        shown: What an error says of it.
     """
 
-    def __init__(self, url: str | URL, blocking: str = "") -> None:
+    def __init__(self, url: str | URL, shown: str) -> None:
         self.url: Final = make_url(url)
-        self.blocking: Final = self.url.set(drivername=blocking or self.url.drivername)
-        self.shown: Final = Database(url).url
-        """What an error says of it."""
+        self.shown: Final = shown
         self.clock = Clock()
         self._open = AsyncExitStack()
 
     async def open(self) -> Store:
-        store = SqlStore(Database(self.url), self.clock, owns_database=True, auto_migrate=True)
+        store = self.store()
         await store.open()
         self._open.push_async_callback(store.close)
         return store
@@ -44,10 +43,43 @@ class Place:
     async def close(self) -> None:
         await self._open.aclose()
 
+    @abstractmethod
+    def store(self) -> Store:
+        """One that is not open yet."""
+
+
+class DatabasePlace(Place):
+    """A database.
+
+    Args:
+        url: As an application names it.
+        blocking: The driver of blocking code, where it is not the one that such a URL gets.
+    """
+
+    def __init__(self, url: str | URL, blocking: str = "") -> None:
+        super().__init__(url, Database(url).url)
+        self.blocking: Final = self.url.set(drivername=blocking or self.url.drivername)
+
+    def store(self) -> Store:
+        return SqlStore(Database(self.url), self.clock, owns_database=True, auto_migrate=True)
+
+
+class RedisPlace(Place):
+    """A Redis server."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url, str(url))
+
+    def store(self) -> Store:
+        from goose_queues.stores.redis.servers import Servers
+        from goose_queues.stores.redis.store import RedisStore
+
+        return RedisStore(Servers(str(self.url)), self.clock)
+
 
 @asynccontextmanager
 async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
-    place = Place(f"sqlite:///{folder / 'queue.db'}")
+    place = DatabasePlace(f"sqlite:///{folder / 'queue.db'}")
     try:
         yield place
     finally:
@@ -57,14 +89,14 @@ async def on_sqlite(folder: Path) -> AsyncIterator[Place]:
 _BLOCKING: Final = {"postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
 
-def on_server(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]:
+def on_database(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]:
     """A database of this process's own on a shared server, emptied."""
 
     @asynccontextmanager
     async def here(_: Path) -> AsyncIterator[Place]:
         there = room(name)
         there.empty()
-        place = Place(there.url, _BLOCKING[name])
+        place = DatabasePlace(there.url, _BLOCKING[name])
         try:
             yield place
         finally:
@@ -73,10 +105,25 @@ def on_server(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]
     return here
 
 
+@asynccontextmanager
+async def on_redis(_: Path) -> AsyncIterator[Place]:
+    """What this process has of Redis, emptied."""
+    there = room("redis")
+    there.empty()
+    place = RedisPlace(there.url)
+    try:
+        yield place
+    finally:
+        await place.close()
+
+
 PLACES: dict[str, Callable[[Path], AbstractAsyncContextManager[Place]]] = {
     "sqlite": on_sqlite,
-    **{name: on_server(name) for name in SERVERS},
+    **{name: on_database(name) for name in DATABASES},
+    "redis": on_redis,
 }
+ON_DATABASES: Final = ("sqlite", *DATABASES)
+"""The places where jobs can be a part of the caller's own transaction."""
 
 
 async def open_or_skip(place: Place, name: str) -> Store:

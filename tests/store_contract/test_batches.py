@@ -175,7 +175,7 @@ async def test_a_callback_is_made_with_the_settlement_and_told_to_the_workers(st
     job = await claim_one(store)
     store.subscribe(heard.append)
     await settle(store, job, Completed())
-    assert heard.pop(0) == {"calls"}
+    assert {"calls"} in heard
     assert ids(await claim(other, queue="calls", names=frozenset({"Call"}))) == [then.id]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from goose_queues.errors import JobExists
+from goose_queues.errors import JobExists, StoreUnavailable
 from goose_queues.store import Store
 from store_contract.making import claim, ids, new_job
 from store_contract.places import Place
@@ -84,3 +85,25 @@ async def test_a_large_payload_is_kept(store: Store) -> None:
     job = new_job(payload='"' + "x" * 256 * 1024 + '"')
     await store.insert([job])
     assert (await claim(store)).jobs[0].payload == job.payload
+
+
+async def test_a_store_that_is_closed_says_so(place: Place, store: Store) -> None:
+    await store.close()
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.insert([new_job()])
+    assert str(caught.value) == f"the queue's store {place.shown} is not available: it is not open."
+    assert caught.value.status_code == 503
+    await store.close()
+
+
+async def test_a_cancelled_caller_leaves_all_or_nothing(store: Store) -> None:
+    batches = [[new_job() for _ in range(20)] for _ in range(30)]
+    tasks = [asyncio.ensure_future(store.insert(batch)) for batch in batches]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    for batch, outcome in zip(batches, done, strict=True):
+        there = {await store.get(job.id) is not None for job in batch}
+        assert len(there) == 1
+        assert there == {True} or isinstance(outcome, asyncio.CancelledError)

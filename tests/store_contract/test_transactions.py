@@ -1,51 +1,32 @@
-"""Jobs that belong to a transaction of the caller's: stored with its commit, gone with its rollback.
-
-For stores on a database; what is on another one than the transaction is sent right after its commit.
-"""
+"""Jobs that belong to a transaction of the caller's: stored with its commit, gone with its rollback. On databases."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from goose_queues.errors import ForeignSession, StoreUnavailable, WouldDeadlock
+from goose_queues.errors import WouldDeadlock
 from goose_queues.record import Completed
 from goose_queues.store import Store
 from goose_sql import Database, unit_of
 from goose_sql.errors import WrongColour
-from store_contract.making import calls, claim, ids, new_batch, new_job, settle_all
-from store_contract.places import Place
-from waiting import wait_until
+from store_contract.making import calls, claim, ids, make_orders, new_batch, new_job, order, settle_all
+from store_contract.places import ON_DATABASES, DatabasePlace
+
+pytestmark = pytest.mark.parametrize("place", ON_DATABASES, indirect=True)
 
 
 @pytest.fixture
-async def database(place: Place, store: Store) -> AsyncIterator[Database]:
+async def database(place: DatabasePlace, store: Store) -> AsyncIterator[Database]:
     """The queue's own database, as the application's module names it."""
     async with Database(place.url) as database:
-        await database.write(_make_orders)
+        await database.write(make_orders)
         yield database
-
-
-@pytest.fixture
-async def elsewhere(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path / 'elsewhere.db'}") as database:
-        await database.write(_make_orders)
-        yield database
-
-
-def _make_orders(connection: Connection) -> None:
-    connection.execute(text("create table if not exists orders (id text)"))
-
-
-async def order(session: AsyncSession) -> None:
-    await session.execute(text("insert into orders values ('egg')"))
 
 
 async def test_a_joined_job_appears_with_the_commit_and_not_before(store: Store, database: Database) -> None:
@@ -180,7 +161,7 @@ async def test_a_named_async_connection_is_joined(store: Store, database: Databa
 
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "rolled back"])
 async def test_a_blocking_session_is_joined_in_place(
-    place: Place, store: Store, database: Database, commit: bool
+    place: DatabasePlace, store: Store, database: Database, commit: bool
 ) -> None:
     job, heard = new_job(), list[frozenset[str]]()
     store.subscribe(heard.append)
@@ -202,7 +183,7 @@ async def test_a_blocking_session_is_joined_in_place(
     assert ({"default"} in heard) is commit
 
 
-async def test_a_blocking_connection_is_joined_in_place(place: Place, store: Store, database: Database) -> None:
+async def test_a_blocking_connection_is_joined_in_place(place: DatabasePlace, store: Store, database: Database) -> None:
     job = new_job()
 
     def blocking() -> None:
@@ -215,7 +196,7 @@ async def test_a_blocking_connection_is_joined_in_place(place: Place, store: Sto
     assert await store.get(job.id) is not None
 
 
-async def test_the_colours_are_not_mixed(place: Place, store: Store, database: Database) -> None:
+async def test_the_colours_are_not_mixed(place: DatabasePlace, store: Store, database: Database) -> None:
     engine = create_engine(place.blocking)
     with Session(engine) as session:
         with pytest.raises(WrongColour) as caught:
@@ -226,27 +207,6 @@ async def test_the_colours_are_not_mixed(place: Place, store: Store, database: D
         with pytest.raises(WrongColour) as caught:
             store.insert_blocking([new_job()], within=store.join(async_session))
         assert str(caught.value) == "AsyncSession is async: await it."
-
-
-async def test_a_session_on_another_database_is_refused_at_once(
-    place: Place, store: Store, elsewhere: Database
-) -> None:
-    async with elsewhere.session() as session:
-        with pytest.raises(ForeignSession) as caught:
-            store.join(session)
-    assert str(caught.value) == (
-        f"the session is on {elsewhere.engine.url} and the queue on {place.shown}: "
-        "one transaction cannot hold both. "
-        "Dispatch without using(): the job is then sent right after the session's commit."
-    )
-
-
-async def test_what_is_no_session_is_refused(store: Store) -> None:
-    with pytest.raises(TypeError) as caught:
-        store.join("a session")
-    assert str(caught.value) == (
-        "using() takes an AsyncSession, a Session, an AsyncConnection, a Connection or None, not str"
-    )
 
 
 async def test_on_its_own_is_stored_whatever_becomes_of_the_transaction(store: Store, database: Database) -> None:
@@ -260,7 +220,7 @@ async def test_on_its_own_is_stored_whatever_becomes_of_the_transaction(store: S
 
 
 async def test_on_its_own_by_a_task_that_holds_the_write_lock_is_refused(
-    place: Place, store: Store, database: Database
+    place: DatabasePlace, store: Store, database: Database
 ) -> None:
     async with database.session() as session, session.begin():
         await order(session)
@@ -277,36 +237,8 @@ async def test_on_its_own_by_a_task_that_holds_the_write_lock_is_refused(
     assert store.join(None) is None
 
 
-async def test_beside_another_database_a_job_is_sent_after_its_commit(store: Store, elsewhere: Database) -> None:
-    job = new_job()
-    async with elsewhere.session() as session:
-        await order(session)
-        await store.insert([job], within=store.joinable())
-        assert await store.get(job.id) is None
-        await session.commit()
-
-    async def is_there() -> bool:
-        return await store.get(job.id) is not None
-
-    await wait_until(is_there)
-
-
-async def test_beside_another_database_a_job_is_dropped_with_its_rollback(
-    place: Place, store: Store, elsewhere: Database
-) -> None:
-    job = new_job()
-    async with elsewhere.session() as session:
-        await order(session)
-        await store.insert([job], within=store.joinable())
-        # Whatever might be on its way is begun meanwhile, and closing waits for its end.
-        await store.stats()
-        await session.rollback()
-    await store.close()
-    assert await (await place.open()).get(job.id) is None
-
-
 async def test_closing_waits_for_what_is_on_its_way(
-    place: Place, store: Store, database: Database, elsewhere: Database
+    place: DatabasePlace, store: Store, database: Database, elsewhere: Database
 ) -> None:
     job = new_job()
     async with database.session() as in_the_way, in_the_way.begin():
@@ -320,57 +252,3 @@ async def test_closing_waits_for_what_is_on_its_way(
         assert database.dialect != "sqlite" or not closing.done()
     await closing
     assert await (await place.open()).get(job.id) is not None
-
-
-async def test_a_commit_in_another_thread_sends_as_well(store: Store, elsewhere: Database, tmp_path: Path) -> None:
-    job = new_job()
-    engine = create_engine(f"sqlite:///{tmp_path / 'elsewhere.db'}")
-    with Session(engine) as session:
-        session.execute(text("insert into orders values ('egg')"))
-        await store.insert([job], within=unit_of(session))
-        await asyncio.to_thread(session.commit)
-
-    async def is_there() -> bool:
-        return await store.get(job.id) is not None
-
-    await wait_until(is_there)
-    engine.dispose()
-
-
-async def test_what_cannot_be_sent_after_the_commit_is_logged_loudly(
-    store: Store, elsewhere: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = new_job()
-    await store.insert([job])
-    async with elsewhere.session() as session, session.begin():
-        await order(session)
-        await store.insert([new_job(id=job.id)], within=store.joinable())
-    await wait_until(lambda: bool(caplog.records))
-    record = caplog.records[0]
-    assert record.levelno == logging.ERROR
-    assert record.message == (
-        "Jobs are lost: the transaction that dispatched them was committed, but they could not be stored after it"
-    )
-    assert record.__dict__["jobs"] == [job.id]
-
-
-async def test_a_store_that_is_closed_says_so(place: Place, store: Store) -> None:
-    await store.close()
-    with pytest.raises(StoreUnavailable) as caught:
-        await store.insert([new_job()])
-    assert str(caught.value) == f"the queue's store {place.shown} is not available: it is not open."
-    assert caught.value.status_code == 503
-    await store.close()
-
-
-async def test_a_cancelled_caller_leaves_all_or_nothing(store: Store) -> None:
-    batches = [[new_job() for _ in range(20)] for _ in range(30)]
-    tasks = [asyncio.ensure_future(store.insert(batch)) for batch in batches]
-    await asyncio.sleep(0)
-    for task in tasks[::2]:
-        task.cancel()
-    done = await asyncio.gather(*tasks, return_exceptions=True)
-    for batch, outcome in zip(batches, done, strict=True):
-        there = {await store.get(job.id) is not None for job in batch}
-        assert len(there) == 1
-        assert there == {True} or isinstance(outcome, asyncio.CancelledError)

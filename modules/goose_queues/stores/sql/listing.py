@@ -7,20 +7,16 @@ the last page of a million costs what the first does.
 
 from __future__ import annotations
 
-import base64
-import json
 import math
-import zlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
-from goose_queues.errors import InvalidFilter
 from goose_queues.record import JobFilter, JobRecord, Page
-from goose_queues.stores.cursor import cursor_key, cursor_text
+from goose_queues.stores.cursor import can_match, invalid_cursor, page_cursor, read_page_cursor
 from goose_queues.stores.sql import counts
 from goose_queues.stores.sql.read import ready_queues
 from goose_queues.stores.sql.rows import RECORD, job_record
@@ -36,7 +32,7 @@ from goose_queues.stores.sql.tables import (
     WAITING,
     word,
 )
-from goose_queues.stores.text import is_id, plain
+from goose_queues.stores.text import plain
 
 _NEVER: Final = -math.inf
 _NO_TIME: Final = {"sqlite": _NEVER, "postgresql": 2**62, "mysql": -(2**62)}
@@ -74,7 +70,7 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
     Raises:
         InvalidFilter: The cursor is not one of a listing with this filter.
     """
-    sections = _sections(wanted) if _can_match(wanted) else ()
+    sections = _sections(wanted) if can_match(wanted) else ()
     name, after = _read_cursor(layout, cursor, wanted, sections)
     found: list[JobRecord] = []
     for place, section in enumerate(sections):
@@ -86,7 +82,8 @@ def page(connection: Connection, layout: Layout, wanted: JobFilter, limit: int, 
         found += [job_record(row) for row in rows]
         if len(found) >= limit:
             more = len(rows) and (place + 1 < len(sections) or _is_more(connection, layout, section, wanted, rows[-1]))
-            return Page(tuple(found), _cursor(layout, wanted, section, rows[-1]) if more else None)
+            key = _key(layout, section, rows[-1]) if more else []
+            return Page(tuple(found), page_cursor(wanted, section.name, key) if more else None)
     return Page(tuple(found), None)
 
 
@@ -191,24 +188,15 @@ def _rank(value: Any) -> tuple[int, Any]:
             return 2, value
 
 
-def _cursor(layout: Layout, wanted: JobFilter, section: Section, row: Sequence[Any]) -> str:
-    text = cursor_text([_print(wanted), section.name, *_key(layout, section, row)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
 def _read_cursor(
     layout: Layout, cursor: str | None, wanted: JobFilter, sections: Sequence[Section]
 ) -> tuple[str | None, list[Any] | None]:
     if cursor is None:
         return None, None
-    try:
-        text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        print_of_filter, name, *key = cursor_key(text)
-        section = next(section for section in sections if section.name == name)
-    except (ValueError, StopIteration):
-        section, print_of_filter, key = None, None, []
-    if section is None or print_of_filter != _print(wanted) or not _fits(layout, section, key):
-        raise InvalidFilter("cursor", cursor, "use the cursor of an earlier page with the same filter")
+    name, key = read_page_cursor(cursor, wanted)
+    section = next((section for section in sections if section.name == name), None)
+    if section is None or not _fits(layout, section, key):
+        raise invalid_cursor(cursor)
     return section.name, key
 
 
@@ -220,11 +208,6 @@ def _fits(layout: Layout, section: Section, key: Sequence[object]) -> bool:
         return True
     *numbers, job_id = key
     return isinstance(job_id, str) and _can_be_stored(job_id) and all(isinstance(number, int) for number in numbers)
-
-
-def _print(wanted: JobFilter) -> int:
-    """Tells filters apart, so that a cursor is not taken for a place in another listing."""
-    return zlib.crc32(json.dumps(astuple(wanted)).encode())
 
 
 def _can_be_stored(text: str) -> bool:
@@ -275,10 +258,3 @@ def _in_states(layout: Layout, section: Section) -> ColumnElement[bool]:
         return jobs.c.state == state
     conditions = standing(layout, jobs, section.states[0])
     return and_(*conditions, jobs.c.finished_at.is_not(None)) if "-finished_at" in section.key else and_(*conditions)
-
-
-def _can_match(wanted: JobFilter) -> bool:
-    """An id that is none matches nothing, nor does text that cannot be stored."""
-    texts = (wanted.queue, wanted.name, wanted.chain_id, wanted.batch_id)
-    ids = (wanted.chain_id, wanted.batch_id)
-    return all(map(_can_be_stored, filter(None, texts))) and all(is_id(text) for text in ids if text is not None)

@@ -7,13 +7,13 @@ PostgreSQL, ``poll`` on MySQL and wherever notifications do not arrive.
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import URL
 
+from goose_queues.stores.hearers import Hearer, Hearers
 from goose_queues.stores.sql.announcer import Announcer
 from goose_queues.stores.sql.channel import channel_name
 from goose_queues.stores.sql.listener import Listener
@@ -21,10 +21,6 @@ from goose_queues.stores.sql.poll import Poll
 from goose_queues.stores.sql.statement import Layout
 from goose_queues.stores.sql.watch import Watch
 from goose_sql import Database
-
-log = logging.getLogger("goose_queues.wakeup")
-
-Hearer: TypeAlias = Callable[[frozenset[str]], None]
 
 
 class Wakeup:
@@ -51,28 +47,19 @@ class Wakeup:
         self._layout = layout
         self._now = now
         self._listen_url = listen_url
-        self._hearers: dict[object, Hearer] = {}
+        self._hearers: Final = Hearers(self._start, self._stop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         """Empty while nobody listens."""
         self._stopping: set[asyncio.Task[None]] = set()
         self._announcer: Announcer | None = None
         self._channel: str | None = None
-        self._poll: Final = Poll(database, layout, self._pass_on, poll_interval)
+        self._poll: Final = Poll(database, layout, self._hearers.tell, poll_interval)
         self._sender: Final = uuid.uuid4().hex
 
     def subscribe(self, hearer: Hearer) -> Callable[[], None]:
         """Call ``hearer`` from now on; return what ends that. On the event loop of ``open``, as is its end."""
-        key = object()
-        self._hearers[key] = hearer
-        self._start()
-
-        def unsubscribe() -> None:
-            self._hearers.pop(key, None)
-            if not self._hearers:
-                self._stop()
-
-        return unsubscribe
+        return self._hearers.add(hearer)
 
     def claims(self, queue: str) -> None:
         """Somebody here claims from this queue, and so would like to hear of it."""
@@ -82,7 +69,7 @@ class Wakeup:
         """Tell everyone, here and in other processes; from any thread, after the commit that brought the news."""
         if not queues:
             return
-        self._pass_on(queues)
+        self._hearers.tell(queues)
         self._poll.hurry()
         if self._announcer is not None:
             self._announcer.tell(queues)
@@ -109,7 +96,7 @@ class Wakeup:
         if self._loop is None or self._tasks:
             return
         if self._layout.family == "sqlite":
-            self._run(Watch(self._database, self._layout, self._now, self._pass_on).run(), "watch")
+            self._run(Watch(self._database, self._layout, self._now, self._hearers.tell).run(), "watch")
         elif self._announcer is None:
             self._run(self._poll.run(lambda: True), "poll")
         else:
@@ -118,7 +105,7 @@ class Wakeup:
                 channel=self._find_channel,
                 sender=self._sender,
                 send=self._announcer.send,
-                tell=self._pass_on,
+                tell=self._hearers.tell,
                 look=self._poll.look_anew,
             )
             self._run(listener.run(), "listener")
@@ -134,14 +121,6 @@ class Wakeup:
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         if self._loop is not None:
             self._tasks.append(self._loop.create_task(work, name=f"goose-queues-{name}"))
-
-    def _pass_on(self, queues: frozenset[str]) -> None:
-        """Tell everyone in this process."""
-        for hearer in list(self._hearers.values()) if queues else ():
-            try:
-                hearer(queues)
-            except Exception:
-                log.exception("A listener for new jobs failed")
 
     async def _find_channel(self) -> str:
         if self._channel is None:

@@ -13,7 +13,7 @@ import pytest
 from goose_queues.clock import Clock
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
-from servers.shared import SERVERS, room
+from servers.shared import DATABASES, room
 
 Hand: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
@@ -47,7 +47,7 @@ def hand(file: Path, store: SqlStore) -> Hand:
     return run
 
 
-@pytest.fixture(params=["sqlite", *SERVERS])
+@pytest.fixture(params=["sqlite", *DATABASES])
 def clear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Make the place empty, and say where it is."""
 

@@ -27,7 +27,7 @@ from goose_queues.stores.sql.version import version_of
 from goose_sql import Database, Tables
 from goose_sql.errors import MigrationFailed
 from goose_sql.migrations import _environment, _scripts, check, migrate, pending
-from servers.shared import SERVERS, connect
+from servers.shared import DATABASES, connect
 from store_contract.making import claim_one, complete_only, new_chain, settle, statuses
 from waiting import wait_until
 
@@ -178,7 +178,7 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
     return Tables(ours.owner, ours.metadata, "newer_steps", {**ours.options, "begun": []}, at_boot=False)
 
 
-@pytest.mark.parametrize("clear", SERVERS, indirect=True)
+@pytest.mark.parametrize("clear", DATABASES, indirect=True)
 async def test_workers_go_on_while_newer_code_migrates(clear: Callable[[], str], newer: Tables) -> None:
     """Also while somebody's open transaction keeps the migration from the jobs table, and afterwards with the new layout."""
     url = clear()
@@ -213,7 +213,7 @@ def columns(connection: Connection) -> set[str]:
     return {column["name"] for column in inspect(connection).get_columns("goose_jobs")}
 
 
-@pytest.mark.parametrize("clear", SERVERS, indirect=True)
+@pytest.mark.parametrize("clear", DATABASES, indirect=True)
 async def test_a_schema_is_made_where_it_is_missing(clear: Callable[[], str]) -> None:
     async with Database(clear()) as database:
         tables = queue_tables("mine_", SCHEMA, dialect=database.dialect)

@@ -20,7 +20,7 @@ from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
 from goose_sql.errors import DatabaseClosed, DatabaseUnavailable
 from servers.private import PrivateMariaDB
-from servers.shared import SERVERS, room
+from servers.shared import DATABASES, room
 from store_contract.making import claim, new_job
 from waiting import wait_until
 
@@ -52,7 +52,7 @@ async def pair(
     await other.close()
 
 
-@pytest.mark.parametrize("pair", SERVERS, indirect=True)
+@pytest.mark.parametrize("pair", DATABASES, indirect=True)
 async def test_what_nobody_here_claims_wakes_nobody_twice(pair: tuple[SqlStore, SqlStore]) -> None:
     here, there = pair
     told: list[frozenset[str]] = []
@@ -69,7 +69,7 @@ async def test_what_nobody_here_claims_wakes_nobody_twice(pair: tuple[SqlStore, 
     assert told == [{"unknown"}, {"known"}, {"asleep"}]
 
 
-@pytest.mark.parametrize("pair", SERVERS, indirect=True)
+@pytest.mark.parametrize("pair", DATABASES, indirect=True)
 async def test_a_job_that_came_when_the_last_was_taken_is_news(pair: tuple[SqlStore, SqlStore]) -> None:
     here, there = pair
     told: list[frozenset[str]] = []

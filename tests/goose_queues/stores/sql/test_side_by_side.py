@@ -14,14 +14,14 @@ from goose_queues.clock import Clock
 from goose_queues.record import Completed, Released, Settlement
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
-from servers.shared import SERVERS, room
+from servers.shared import DATABASES, room
 from store_contract.making import claim, new_job
 
 STORES: Final = 8
 JOBS: Final = 5_000
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=DATABASES)
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[list[SqlStore]]:
     there = room(request.param)
     there.empty()

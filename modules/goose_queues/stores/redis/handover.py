@@ -1,0 +1,53 @@
+"""From one queue to another: what a script has to bring about elsewhere is handed over here.
+
+A message stays with its sender until the other queue has acted on it. If this process dies in between, or a server does not
+answer, whoever looks for expired leases next hands it over; the other queue acts on each message once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from goose_queues.errors import StoreUnavailable
+from goose_queues.stores.redis.slots import Slots
+
+log = logging.getLogger("goose_queues.store")
+
+MANY: Final = 100
+"""Messages that go together."""
+
+
+async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset[str]:
+    """Bring to their queues what a script of ``source`` has sent; the queues that have something to claim thereby."""
+    by_target: dict[str, list[str]] = {}
+    for target, number, text in zip(sent[::3], sent[1::3], sent[2::3], strict=True):
+        by_target.setdefault(target, []).extend((number, text))
+    reached: set[str] = set()
+    for target, messages in by_target.items():
+        try:
+            reached |= await _bring(slots, source, target, messages)
+        except StoreUnavailable as error:
+            log.warning("what follows in %s from the end of a job in %s comes later: %s", target, source, error)
+    return frozenset(reached)
+
+
+async def sweep(slots: Slots, source: str, target: str) -> frozenset[str]:
+    """The same with everything that waits there for a queue."""
+    return await _bring(slots, source, target, [])
+
+
+async def _bring(slots: Slots, source: str, target: str, messages: Sequence[str]) -> frozenset[str]:
+    reached: set[str] = set()
+    heard, waiting, is_first = "0", list(messages), False
+    while True:
+        if waiting:
+            heard, has_news, sent = await slots.run(target, "deliver", source, int(is_first), *waiting)
+            reached |= {target} if has_news else set()
+            reached |= await hand_over(slots, target, sent)
+        # Nothing was heard where others come before; else what was heard is forgotten, and what is left is next.
+        waiting = await slots.run(source, "outbox", target, heard, MANY)
+        if not waiting:
+            return frozenset(reached)
+        is_first = True

@@ -1,0 +1,179 @@
+-- A job, in two fields of the data. What was dispatched never changes:
+--
+--   <id>    state, due time, time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
+--           the other facts as JSON, on one line; then the payload
+--   <id>\n  what has become of it since, as MessagePack: only once there is something
+--
+-- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
+
+local job = {}
+
+-- What has become of a job: state, due, attempts, failures, deaths, token, worker, lease, began, blameless, doomed, asked
+-- (to end), note, error, result, progress, ended, broken_at.
+function job.unpack(text)
+  if not text then return {} end
+  local ok, run = pcall(cmsgpack.unpack, text)
+  if ok and type(run) == 'table' then return run end
+  return {corrupt = true}
+end
+
+-- A job of its two fields; `corrupt` names what of it makes no sense.
+function job.read(id, body, text)
+  local run = job.unpack(text)
+  local it = {id = id, body = body, run = run}
+  local state, due, created, batch, home, facts =
+    string.match(body, '^(%l) (%d+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
+  if not state then
+    it.corrupt, state, due, created, facts = 'body', 'r', 0, 0, '[]'
+  end
+  it.state = run.state or state
+  it.due = run.due or tonumber(due)
+  it.created = tonumber(created)
+  it.batch = batch ~= '-' and batch or nil
+  it.home = home ~= '-' and home or nil
+  it.facts = facts
+  return it
+end
+
+function job.load(id)
+  local found = call('HMGET', DATA, id, id .. '\n')
+  return found[1] and job.read(id, found[1], found[2]) or nil
+end
+
+-- Reads the list of facts once: name, priority, chain, position, and whether it is a batch's callback.
+function job.know(it)
+  if it.name then return end
+  local ok, facts = pcall(cjson.decode, it.facts)
+  if not ok or type(facts) ~= 'table' or type(facts[1]) ~= 'string' or type(facts[2]) ~= 'number' then
+    it.corrupt, facts = it.corrupt or 'body', {'', 0}
+  end
+  it.name, it.priority = facts[1], facts[2]
+  it.chain = type(facts[6]) == 'string' and facts[6] or nil
+  it.position = type(facts[7]) == 'number' and facts[7] or nil
+  it.is_callback = type(facts[9]) == 'string' and facts[9] ~= 'member'
+  it.callback_of = it.is_callback and type(facts[8]) == 'string' and facts[8] or nil
+  it.rank = place.rank(it.name, it.priority)
+end
+
+function job.save(it)
+  call('HSET', DATA, it.id .. '\n', cmsgpack.pack(it.run))
+end
+
+-- Takes a job out of the index, wherever it stands.
+function job.lift(it)
+  local run = it.run
+  if it.state == 'p' then
+    call('ZREM', INDEX, place.leased(run.lease or 0, it.id), 'k\n' .. it.id)
+  elseif it.state == 'w' then
+    call('ZREM', INDEX, place.waiting(it.id))
+  elseif it.state == 'r' or it.state == 's' then
+    job.know(it)
+    -- A claim makes many ready at once, without writing to each that it has.
+    call('ZREM', INDEX, place.ready(it.rank, it.due, it.id), place.scheduled(it.rank, it.due, it.id))
+  else
+    call('ZREM', INDEX, place.finished(it.state, run.ended or 0, it.id))
+  end
+  if it.batch then
+    call('ZREM', INDEX, place.member(it.batch, it.state, it.id))
+  end
+end
+
+-- Puts it into the index where its new state belongs, and saves it.
+function job.put(it, state)
+  local run, member = it.run, nil
+  it.state, run.state = state, state
+  if state == 'r' or state == 's' then
+    job.know(it)
+    run.due = it.due
+    member = state == 'r' and place.ready(it.rank, it.due, it.id) or place.scheduled(it.rank, it.due, it.id)
+  elseif state == 'w' then
+    member = place.waiting(it.id)
+  elseif state == 'p' then
+    member = place.leased(run.lease, it.id)
+  else
+    member = place.finished(state, run.ended, it.id)
+  end
+  call('ZADD', INDEX, 0, member)
+  if it.batch then
+    call('ZADD', INDEX, 0, place.member(it.batch, state, it.id))
+  end
+  job.save(it)
+end
+
+-- Ready, or scheduled where its time has yet to come.
+function job.put_back(it, due)
+  it.due = due
+  job.put(it, due <= NOW and 'r' or 's')
+end
+
+function job.finish(it, state)
+  local run = it.run
+  run.ended, run.lease, run.token, run.blameless = NOW, nil, nil, nil
+  job.put(it, state)
+end
+
+-- A job that is over has its whole budget again; attempts go on counting, so that no two runs have the same number.
+function job.restart(it, state)
+  local run = it.run
+  job.lift(it)
+  run.failures, run.deaths, run.doomed, run.asked = nil, nil, nil, nil
+  run.ended, run.note, run.broken_at = nil, nil, nil
+  it.due, run.due = NOW, NOW
+  job.put(it, state)
+end
+
+function job.delete(it)
+  job.lift(it)
+  call('HDEL', DATA, it.id, it.id .. '\n')
+end
+
+function job.is_over(it)
+  return it.state == 'c' or it.state == 'f' or it.state == 'x'
+end
+
+-- Stores new jobs; `fields` is a flat list: id, when, rank, batch, home, facts, payload for each. `when` is empty for now,
+-- `+` and microseconds from now, `@` and a time, or `w` for a link that waits; now is when they were dispatched.
+function job.add(fields, now)
+  local members, data = {}, {}
+  for at = 1, #fields, 7 do
+    local id, when, rank = fields[at], fields[at + 1], fields[at + 2]
+    local sign, due, state = string.sub(when, 1, 1), now, 'r'
+    if sign == '+' then
+      due = now + tonumber(string.sub(when, 2))
+    elseif sign == '@' then
+      due = tonumber(string.sub(when, 2))
+    end
+    if sign == 'w' then
+      state = 'w'
+      members[#members + 1] = 0
+      members[#members + 1] = place.waiting(id)
+    else
+      state = due <= NOW and 'r' or 's'
+      members[#members + 1] = 0
+      members[#members + 1] = state == 'r' and place.ready(rank, due, id) or place.scheduled(rank, due, id)
+    end
+    if fields[at + 3] ~= '-' then
+      members[#members + 1] = 0
+      members[#members + 1] = place.member(fields[at + 3], state, id)
+    end
+    data[#data + 1] = id
+    data[#data + 1] = table.concat({
+      state, digits(due, 1), digits(now, 1), fields[at + 3], fields[at + 4], fields[at + 5] .. '\n' .. fields[at + 6]
+    }, ' ')
+  end
+  call_with_all('ZADD', INDEX, members)
+  call_with_all('HSET', DATA, data)
+end
+
+-- Whether this queue has got something to claim by this script.
+local woken = 0
+
+-- Tells whoever has claimed from this queue in vain that there is something now. The message is who has brought it.
+local function wake()
+  woken = 1
+  local told = call('HGET', DATA, 'hungry\n')
+  if told and NOW - tonumber(told) > 1000 then
+    call('HSET', DATA, 'hungry\n', digits(NOW, 1))
+    call('PUBLISH', string.gsub(INDEX, ':index$', ':wake'), CALLER)
+  end
+end

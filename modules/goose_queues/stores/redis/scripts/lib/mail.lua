@@ -1,0 +1,35 @@
+-- What one queue has to tell another: messages, each kept until the other has acted on it. What a queue has to tell itself
+-- is done in the same script.
+--
+-- A message has a number above all before it to the same queue, and names the one before: the other acts on those only that
+-- follow what it has heard, so that each is heard once, in order, whatever becomes of the processes in between.
+
+local mail = {todo = {}, sent = {}}
+
+function mail.send(target, message)
+  if target == QUEUE then
+    mail.todo[#mail.todo + 1] = message
+    return
+  end
+  local before = tonumber(call('HGET', DATA, 'sent\n' .. target) or 0)
+  -- By the clock: a server that has lost its last moments must not use a number again.
+  local number = math.max(before + 1, NOW)
+  local name, text = 'o\n' .. target .. '\n' .. digits(number, 16), cjson.encode(message)
+  call('HSET', DATA, 'sent\n' .. target, digits(number, 1), name, digits(before, 1) .. ' ' .. text)
+  call('ZADD', INDEX, 0, name)
+  local sent = mail.sent
+  sent[#sent + 1], sent[#sent + 2], sent[#sent + 3] = target, digits(number, 1), digits(before, 1) .. ' ' .. text
+end
+
+-- Acts on one message; `mail.hears` has a function for each kind.
+mail.hears = {}
+
+function mail.work()
+  local done = 0
+  while done < #mail.todo do
+    done = done + 1
+    local message = mail.todo[done]
+    mail.hears[message.kind](message)
+  end
+  mail.todo = {}
+end
