@@ -52,6 +52,10 @@ class Hand(Protocol):
         """All that are there, in no order."""
         ...
 
+    def count(self) -> int:
+        """How many there are, in whatever state."""
+        ...
+
     def is_over(self) -> bool:
         """Whether every job has come to its end; cheap."""
         ...
@@ -90,6 +94,9 @@ class DatabaseHand:
         columns = "id, state, attempts, failures, deaths, timeout, payload, batch_id, batch_role"
         found = self.rows(f"SELECT {columns} FROM goose_jobs")
         return [Found(job, _STATUSES.get(state, state), *others) for job, state, *others in found]
+
+    def count(self) -> int:
+        return int(self.rows("SELECT count(*) FROM goose_jobs")[0][0])
 
     def is_over(self) -> bool:
         states = ", ".join("%s" for _ in _UNFINISHED)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -24,6 +25,8 @@ _STATUSES: Final = {
     "x": "cancelled",
 }
 
+_ID: Final = re.compile(rb"[0-9a-f]+(-[0-9a-f]+){4}\Z")
+
 # A number that is packed is read by the server alone, whose JSON would round it.
 _JOBS: Final = """
 local jobs = {}
@@ -34,7 +37,10 @@ for _, data in ipairs(redis.call('KEYS', ARGV[1] .. '{*}:data')) do
     local id = string.match(fields[at], '^(%x+%-[%x%-]+)$')
     if id then bodies[id] = fields[at + 1] end
     local run = string.match(fields[at], '^(%x+%-[%x%-]+)\\n$')
-    if run then runs[run] = cmsgpack.unpack(fields[at + 1]) end
+    if run then
+      local ok, found = pcall(cmsgpack.unpack, fields[at + 1])
+      runs[run] = ok and type(found) == 'table' and found or {}
+    end
   end
   for id, body in pairs(bodies) do
     local run = runs[id] or {}
@@ -84,6 +90,10 @@ class RedisHand:
 
     def jobs(self) -> list[Found]:
         return [_found(*map(bytes.decode, job)) for job in self._run(_JOBS)]
+
+    def count(self) -> int:
+        every = self.client.keys(f"{self._prefix}{{*}}:data")
+        return sum(_ID.match(field) is not None for data in every for field in self.client.hkeys(data))
 
     def is_over(self) -> bool:
         return not self._run(_UNFINISHED)
@@ -136,16 +146,15 @@ class RedisHand:
 
 def _found(job: str, state: str, attempts: str, failures: str, deaths: str, body: str) -> Found:
     line, _, payload = body.partition("\n")
-    *_, batch, _, facts = line.split(" ", 5)
-    known: Sequence[Any] = json.loads(facts)
+    facts: Sequence[Any] = json.loads(line.split(" ", 5)[-1])
     return Found(
         job,
         _STATUSES[state],
         int(attempts),
         int(failures),
         int(deaths),
-        known[3],
-        payload,
-        None if batch == "-" else batch,
-        known[7] if len(known) > 7 else None,
+        timeout=facts[3],
+        payload=payload,
+        batch=facts[7],
+        role=facts[8],
     )

@@ -24,6 +24,7 @@ from goose_queues.config import Settings
 from goose_queues.supervisor import Supervisor
 from goose_sql import Database, SqlModule
 from ledger import AHEAD, Ledger
+from servers.shared import driver_of
 from waiting import wait_until
 
 LEASE = 5.0
@@ -144,7 +145,9 @@ class FaultController(Controller):
 
 class FaultModule(Module):
     def __init__(self, url: str, book: Ledger) -> None:
-        self.imports = (SqlModule(url=url, auto_migrate=True),)
+        # Where the jobs are on Redis, the application has a database beside them.
+        own = url if driver_of(url) == "sql" else f"sqlite:///{book.path.with_name('payments.db')}"
+        self.imports = (SqlModule(url=own, auto_migrate=True),)
         self.declarations = (
             FaultController,
             Announcer,
@@ -158,7 +161,9 @@ class FaultModule(Module):
 
 
 def application(kind: str, url: str, ledger: Path, port: int = 0, *, lease: float = LEASE) -> Instance:
-    module, queues = FaultModule(url, Ledger(ledger)), QueuesModule(stale_job_timeout=lease, auto_migrate=True)
+    where: Any = {} if driver_of(url) == "sql" else {"driver": "redis", "url": url}
+    module = FaultModule(url, Ledger(ledger))
+    queues = QueuesModule(**where, stale_job_timeout=lease, auto_migrate=True)
     if kind == "worker":
         return worker(module, [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])

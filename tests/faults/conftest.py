@@ -12,9 +12,10 @@ from faults.application import LEASE
 from fleet import Fleet
 from quick_fleet import QuickFleet
 from servers.private import PrivateMariaDB, PrivatePostgres, PrivateServer
+from servers.redis_room import PrivateRedis
 from servers.shared import SERVERS, room
 
-PRIVATE = {"postgres": PrivatePostgres, "mysql": PrivateMariaDB}
+PRIVATE = {"postgres": PrivatePostgres, "mysql": PrivateMariaDB, "redis": PrivateRedis}
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 import pytest
 from sqlalchemy import URL
 
@@ -10,6 +13,7 @@ from checker import check
 from faults.application import Step, application
 from fleet import Fleet
 from goose_queues import Client
+from servers.shared import connect, driver_of
 from soak import size
 from waiting import wait_until
 
@@ -24,7 +28,7 @@ KILL = (
 )
 
 
-@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("url", ["postgres", "redis"], indirect=True)
 async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
     """After each kill a job that another process dispatches starts within seconds, although polling is an hour away."""
     worker = fleet.start("worker", workers=4, GOOSE_QUEUES_POLL_INTERVAL=FOREVER)
@@ -34,7 +38,7 @@ async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
         await wait_until(lambda: first.id in fleet.ledger.by_job("end"))
         killed: set[int] = set()
         for _ in range(KILLS):
-            await wait_until(lambda: kill_listeners(fleet, killed))
+            await wait_until(lambda: kill_listeners(url, killed))
             job = await queue.dispatch(Step())
             await wait_until(lambda job=job: job.id in fleet.ledger.by_job("start"), deadline=10)
         await wait_until(fleet.is_over)
@@ -45,8 +49,19 @@ async def test_jobs_start_all_the_same(fleet: Fleet, url: URL) -> None:
     assert "Traceback" not in fleet.log.read_text()
 
 
-def kill_listeners(fleet: Fleet, killed: set[int]) -> bool:
+def kill_listeners(url: URL, killed: set[int]) -> bool:
     """End every connection that listens now; whether there was one that had not been killed before."""
-    hit = {pid for (pid,) in fleet.hand.rows(KILL)} - killed
+    with closing(connect(url)) as connection:
+        hit = (killed_on_postgres if driver_of(url) == "sql" else killed_on_redis)(connection) - killed
     killed |= hit
     return bool(hit)
+
+
+def killed_on_postgres(connection: Any) -> set[int]:
+    with connection.cursor() as cursor:
+        return {pid for (pid,) in cursor.execute(KILL).fetchall()}
+
+
+def killed_on_redis(client: Any) -> set[int]:
+    listening = {int(each["id"]) for each in client.client_list(_type="pubsub")}
+    return {number for number in listening if client.client_kill_filter(_id=str(number))}

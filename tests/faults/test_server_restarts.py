@@ -26,6 +26,8 @@ RESUMED = 10.0
 """Seconds after which everybody is at work again."""
 BETWEEN = size(0, 300)
 """Jobs at least that run between two restarts."""
+# What is acknowledged is on the disk.
+SETTINGS = {"redis": {"appendonly": "yes", "appendfsync": "always"}}
 
 
 @pytest.fixture

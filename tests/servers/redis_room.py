@@ -57,18 +57,23 @@ class PrivateRoom(NamedRoom):
 
 
 class PrivateRedis(PrivateServer):
-    """A Redis server that keeps nothing on disk."""
+    """A Redis server that keeps nothing on disk, unless it is told to.
+
+    Args:
+        settings: Of its own, such as ``appendonly="yes"``.
+    """
 
     account = getpass.getuser()
     quick_stop = signal.SIGKILL
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         binary("redis", "redis-server")
         super().__init__()
+        self._settings: Final = {"bind": "127.0.0.1", "port": self.port, "save": "", "appendonly": "no", **settings}
         self.url = URL.create("redis", host="127.0.0.1", port=self.port, database="0")
 
     def prepare(self) -> None: ...
 
     def command(self) -> list[str]:
-        options = ("--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no")
-        return [binary("redis", "redis-server"), *options, "--dir", str(self.folder)]
+        options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in self._settings.items()]
+        return [binary("redis", "redis-server"), *sum(options, ()), "--dir", str(self.folder)]
