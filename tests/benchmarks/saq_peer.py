@@ -53,6 +53,8 @@ async def saq(url: str, counter: Callable[[int], None]) -> AsyncIterator[SaqPeer
     library: Any = importlib.import_module("saq")
     queue = library.Queue.from_url(url)
     await queue.connect()
+    # As if another worker had just looked: at its start one takes jobs for stuck that it has this moment fetched itself.
+    await queue.redis.set(queue.namespace("sweep"), 1)
     try:
         yield SaqPeer(queue, counter)
     finally:
