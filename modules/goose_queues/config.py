@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import PlainSerializer, PlainValidator, ValidationError, ValidationInfo
+from pydantic import PlainSerializer, PlainValidator, ValidationError, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -166,6 +166,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
 
     driver: Annotated[Literal["sql", "redis"], _checked(_one_of("sql", "redis"), '"sql" or "redis"')] = "sql"
+    """Unless it is named, a URL of Redis means ``"redis"``."""
     url: Annotated[str | None, PlainValidator(_url)] = None
     """None: the application's own database, else ``sqlite:///goose.db``."""
     listen_url: Annotated[str | None, _checked(_listen_url, "a postgresql:// URL that leads past the pooler")] = None
@@ -213,7 +214,7 @@ class Settings(BaseSettings):
     ] = None
     """None: yes on SQLite, no on servers."""
     table_prefix: Annotated[str, _checked(_identifier, IDENTIFIER)] = "goose_"
-    """What the names of the tables begin with; queues of different prefixes do not see each other."""
+    """What the names of the tables, or of the keys on Redis, begin with; queues of different prefixes do not see each other."""
     table_schema: Annotated[
         str | None,
         _checked(lambda value: None if value is None else _identifier(value), f"{IDENTIFIER}; None for the usual one"),
@@ -226,6 +227,19 @@ class Settings(BaseSettings):
     synchronous: Annotated[Literal["full", "normal"], _checked(_one_of("full", "normal"), '"full" or "normal"')] = (
         "full"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _driver_of_url(cls, options: Any) -> Any:
+        """Let the URL say where jobs are kept, so that it alone has to change."""
+        url = options.get("url") if isinstance(options, dict) else None
+        if (
+            isinstance(url, str)
+            and "driver" not in options
+            and url.partition(":")[0].partition("+")[0] in SCHEMES["redis"]
+        ):
+            return {**options, "driver": "redis"}
+        return options
 
     def __init__(self, **options: Any) -> None:
         try:

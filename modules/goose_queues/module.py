@@ -6,7 +6,7 @@ Nothing of a running application is kept on the module itself: its declarations 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from goose.declaration import declare
 from goose.kernel import Kernel
@@ -29,6 +29,8 @@ from goose_queues.registry import Registry
 from goose_queues.reports import StoredReports
 from goose_queues.runner import Runner
 from goose_queues.store import Store
+from goose_queues.stores.redis.servers import Servers
+from goose_queues.stores.redis.store import RedisStore
 from goose_queues.stores.sql.migrate import owned_tables
 from goose_queues.stores.sql.store import SqlStore
 from goose_queues.stores.sql.tables import queue_tables
@@ -49,8 +51,8 @@ class QueuesModule(Module):
     ``timedelta`` or a number of seconds.
 
     Args:
-        driver: ``"sql"``; ``"redis"`` is refused: not supported by this version.
-        url: Where jobs are kept: any supported URL. Else the application's own database, else ``sqlite:///goose.db``.
+        driver: ``"sql"`` or ``"redis"``; else what ``url`` says, else ``"sql"``.
+        url: Where jobs are kept: any URL that the driver supports. Else the application's own database, else ``sqlite:///goose.db``.
         listen_url: PostgreSQL: where notifications are heard, if ``url`` leads through a pooler that passes none on.
         queue: Where a job goes that names no queue; ``"default"``.
         default_retry_limit: How many failed attempts are followed by another; 3.
@@ -69,8 +71,8 @@ class QueuesModule(Module):
         middleware: Classes that wrap every job, outermost first.
         max_payload_size: Bytes of JSON that a job's fields, and its result, may take; 256 KiB.
         auto_migrate: Whether boot makes and upgrades the tables; None: on SQLite yes, on servers no.
-        table_prefix: What the names of the tables begin with: queues of different prefixes do not see each other;
-            ``"goose_"``.
+        table_prefix: What the names of the tables, or of the keys on Redis, begin with: queues of different prefixes do
+            not see each other; ``"goose_"``.
         table_schema: On servers: the schema (PostgreSQL) or database (MySQL) of the tables; None: where a connection looks
             first.
         pool_size: Connections kept to the queue's own database, at least 2; 10. To the application's own they are
@@ -113,7 +115,7 @@ class QueuesModule(Module):
         synchronous: Literal["full", "normal"] | Unset = UNSET,
     ) -> None:
         options = {name: value for name, value in locals().items() if name in Settings.model_fields}
-        self.settings: Final = _settings({name: value for name, value in options.items() if value is not UNSET})
+        self.settings: Final = Settings(**{name: value for name, value in options.items() if value is not UNSET})
         self._readiness: Final = Readiness()
         self.implied = self.settings.middleware
         self.declarations = (
@@ -136,8 +138,10 @@ class QueuesModule(Module):
         """Readiness: the store answers, and no worker is stuck."""
         await self._readiness.check()
 
-    def tables_to_migrate(self) -> Tables:
-        """The queue's tables, for ``goose db``."""
+    def tables_to_migrate(self) -> Tables | None:
+        """The queue's tables, for ``goose db``; Redis has none."""
+        if self.settings.driver == "redis":
+            return None
         tables = queue_tables(self.settings.table_prefix, self.settings.table_schema)
         return owned_tables(tables, url=self.settings.url, otherwise=DEFAULT_URL)
 
@@ -150,8 +154,17 @@ def open_store(settings: Settings, clock: Clock, database: Database | None = Non
     """The store of the driver and URL that the settings name; on the application's own database where it is the same.
 
     Raises:
-        ConfigError: There is nothing to listen to.
+        ConfigError: There is nothing to listen to, or the driver is not installed.
     """
+    if settings.driver == "redis":
+        if settings.listen_url is not None or settings.table_schema is not None:
+            raise ConfigError("listen_url and table_schema are for jobs in a database; they are kept on Redis")
+        return RedisStore(
+            Servers(settings.url or "", pool_size=settings.pool_size),
+            clock,
+            prefix=settings.table_prefix,
+            poll_interval=settings.poll_interval,
+        )
     database, shared = _database(settings, database)
     migrates = database.dialect == "sqlite" if settings.auto_migrate is None else settings.auto_migrate
     if settings.listen_url is not None and database.dialect != "postgresql":
@@ -187,7 +200,8 @@ def make_children(
         ConfigError: This process is to run such jobs, and a child could not boot the same application.
     """
     if kernel.background and prepared.isolated:
-        places = [place for place in (database, _database(settings, database)[0]) if place is not None]
+        queue = None if settings.driver == "redis" else _database(settings, database)[0]
+        places = [place for place in (database, queue) if place is not None]
         refuse_unfit(
             prepared.isolated[0],
             kernel,
@@ -218,10 +232,3 @@ def _database(settings: Settings, database: Database | None) -> tuple[Database, 
         return database, True
     url = settings.url or DEFAULT_URL
     return Database(url, synchronous=settings.synchronous, pool_size=settings.pool_size), False
-
-
-def _settings(options: dict[str, Any]) -> Settings:
-    settings = Settings(**options)
-    if settings.driver != "sql":
-        raise ConfigError(f'driver={settings.driver!r} is not supported by this version; use driver="sql"')
-    return settings

@@ -157,3 +157,13 @@ def test_slots_are_per_queue() -> None:
     assert Settings(workers=2).slots("any") == 2
     assert Settings(workers={"a": 0}).slots("a") == 0
     assert Settings(workers={"a": 0}).slots("b") == DEFAULT_SLOTS
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://db:6379/0", "rediss://db", "redis+cluster://a,b", "redis+sentinel://a/master"]
+)
+def test_a_url_of_redis_means_its_driver(url: str) -> None:
+    assert Settings(url=url).driver == "redis"
+    assert Settings(url="sqlite:///a.db").driver == "sql"
+    with pytest.raises(ConfigError, match="url="):
+        Settings(driver="sql", url=url)

@@ -12,6 +12,8 @@ import pytest
 import goose
 from goose import ConfigError, Module
 from goose_queues import Client, DuplicateJobName, Job, JobContext, JobMiddleware, Next, QueuesModule
+from goose_queues.clock import Clock
+from goose_queues.module import open_store
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import FakeQueue, drain
 from goose_sql import Database, SqlModule
@@ -117,11 +119,12 @@ class TestWhatIsRefused:
         assert "poll_interval=0: at least 50 ms" in str(error.value)
         assert "workers={'exports': -1}: an integer 0..10000" in str(error.value)
 
-    def test_redis(self) -> None:
-        """A driver that this version has not is named."""
-        with pytest.raises(ConfigError) as error:
-            QueuesModule(driver="redis", url="redis://localhost")
-        assert str(error.value) == "driver='redis' is not supported by this version; use driver=\"sql\""
+    @pytest.mark.parametrize("option", ["listen_url", "table_schema"])
+    async def test_what_only_a_database_has(self, option: str) -> None:
+        value = {"listen_url": "postgresql://db/jobs", "table_schema": "jobs"}[option]
+        module = QueuesModule(url="redis://db", **{option: value})  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="are for jobs in a database; they are kept on Redis"):
+            open_store(module.settings, Clock())
 
     async def test_nothing_to_listen_to(self) -> None:
         """listen_url is refused where the jobs are not on PostgreSQL."""

@@ -193,10 +193,16 @@ class StoreMachine(RuleBasedStateMachine):
         limit = LIMITS.get(queue)
         expected = self.model.claimable(queue, NAMES, most, limit)
         claimed = self.run(self.store.claim(Claim(queue, NAMES, most, LEASE, "a-worker", slots, limit))).jobs
-        assert [job.id for job in claimed] == [job.new.id for job in expected]
+        taken = [self.model.jobs[job.id] for job in claimed]
+        if self.place_name == "redis":
+            # What is done in several queues at once is one moment here, and one for each of them there: between jobs that
+            # are due since then, ids do not decide.
+            assert [job.order[:2] for job in taken] == [job.order[:2] for job in expected]
+        else:
+            assert taken == expected
         if not claimed:
             return
-        self.model.claimed(expected, claimed[0].token, LEASE, slots)
+        self.model.claimed(taken, claimed[0].token, LEASE, slots)
         assert limit is None or self.model.live(queue) <= limit
         for job, known in zip(claimed, expected, strict=True):
             assert job.id not in self.completed

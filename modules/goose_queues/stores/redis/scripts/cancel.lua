@@ -18,7 +18,7 @@ if it.state == 'c' or it.state == 'f' then return {it.state, 0, {}} end
 if it.state ~= 'x' then
   job.lift(it)
   it.run.note = ARGV[5]
-  job.finish(it, 'x')
+  job.finish(it, 'x', NOW)
   group.tell_end(it)
 end
 local sent = group.finish()

@@ -36,7 +36,7 @@ for _, parcel in ipairs(parcels) do
     for first = 1, #jobs, 7 * PIECE do
       local some = {}
       for number = first, math.min(first + 7 * PIECE - 1, #jobs) do some[#some + 1] = jobs[number] end
-      mail.send(parcel.queue, {kind = 'insert', jobs = some, at = digits(NOW, 1)})
+      mail.send(parcel.queue, {kind = 'insert', jobs = some})
     end
   end
 end

@@ -31,7 +31,7 @@ for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[p\n', '(p\n' .. digits(NOW,
       run.doomed, run.error = 1, ARGV[6] .. died .. ARGV[7]
     end
     if run.asked or over then
-      job.finish(it, run.asked and 'x' or 'f')
+      job.finish(it, run.asked and 'x' or 'f', NOW)
       group.tell_end(it)
       if run.asked then cancelled = cancelled + 1 else failed = failed + 1 end
     else

@@ -10,7 +10,7 @@ if not it then return {false} end
 if it.state ~= 'f' and it.state ~= 'x' then return {'not'} end
 job.know(it)
 if not it.home or not (it.chain or it.batch) then
-  job.restart(it, 'r')
+  job.restart(it, 'r', NOW)
   wake()
   return {'done', {}}
 end

@@ -11,7 +11,7 @@ local lost, came_back = {}, false
 local function finish(it, state, error, result, note)
   it.run.error = error or it.run.error
   it.run.result, it.run.note = result, note
-  job.finish(it, state)
+  job.finish(it, state, NOW)
   group.tell_end(it)
 end
 

@@ -169,7 +169,7 @@ function group.call_back(batch, role)
   local callback = call('HGET', DATA, field)
   if callback and call('HDEL', DATA, field) == 1 then
     callback = cjson.decode(callback)
-    mail.send(callback.queue, {kind = 'insert', jobs = callback.job, at = digits(NOW, 1)})
+    mail.send(callback.queue, {kind = 'insert', jobs = callback.job})
   end
 end
 

@@ -32,7 +32,7 @@ function hears.release(message)
     local it = answer(id)
     if it and it.state == 'w' then
       job.lift(it)
-      job.put_back(it, NOW)
+      job.put_back(it, tonumber(message.at))
     end
   end
   wake()
@@ -45,7 +45,7 @@ function hears.cancel(message)
     if it and it.state == 'w' then
       job.lift(it)
       it.run.note, it.run.broken_at = message.note, message.broken_at
-      job.finish(it, 'x')
+      job.finish(it, 'x', tonumber(message.at))
     end
   end
 end
@@ -68,7 +68,7 @@ end
 function hears.restart(message)
   local it = job.load(message.id)
   if it and (it.state == 'f' or it.state == 'x') then
-    job.restart(it, message.state)
+    job.restart(it, message.state, tonumber(message.at))
     wake()
   end
 end

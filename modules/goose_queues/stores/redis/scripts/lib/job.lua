@@ -70,6 +70,10 @@ function job.lift(it)
     job.know(it)
     -- A claim makes many ready at once, without writing to each that it has.
     call('ZREM', INDEX, place.ready(it.rank, it.due, it.id), place.scheduled(it.rank, it.due, it.id))
+    if it.batch then
+      call('ZREM', INDEX, place.member(it.batch, 'r', it.id), place.member(it.batch, 's', it.id))
+    end
+    return
   else
     call('ZREM', INDEX, place.finished(it.state, run.ended or 0, it.id))
   end
@@ -106,19 +110,19 @@ function job.put_back(it, due)
   job.put(it, due <= NOW and 'r' or 's')
 end
 
-function job.finish(it, state)
+function job.finish(it, state, at)
   local run = it.run
-  run.ended, run.lease, run.token, run.blameless = NOW, nil, nil, nil
+  run.ended, run.lease, run.token, run.blameless = at, nil, nil, nil
   job.put(it, state)
 end
 
 -- A job that is over has its whole budget again; attempts go on counting, so that no two runs have the same number.
-function job.restart(it, state)
+function job.restart(it, state, at)
   local run = it.run
   job.lift(it)
   run.failures, run.deaths, run.doomed, run.asked = nil, nil, nil, nil
   run.ended, run.note, run.broken_at = nil, nil, nil
-  it.due, run.due = NOW, NOW
+  it.due, run.due = at, at
   job.put(it, state)
 end
 

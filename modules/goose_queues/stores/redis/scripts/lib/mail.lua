@@ -6,7 +6,9 @@
 
 local mail = {todo = {}, sent = {}}
 
+-- What comes of a message counts from when it was sent, not from when it is heard: `at` tells.
 function mail.send(target, message)
+  message.at = digits(NOW, 1)
   if target == QUEUE then
     mail.todo[#mail.todo + 1] = message
     return
