@@ -319,12 +319,13 @@ class RedisStore:
     async def _store(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
         """Store all of it or nothing; where the answer is lost, a second try finds out whether the first came through."""
         dispatch = Dispatch(jobs, batches)
-        home, args = dispatch.home, dispatch.args()
+        home = dispatch.home
+        name, args = ("add", dispatch.fields()) if dispatch.is_plain else ("insert", dispatch.args())
         await self._slots.know(dispatch.queues)
         try:
-            sent = await self._slots.run(home, "insert", 0, *args)
+            sent = await self._slots.run(home, name, 0, *args)
         except AnswerLost:
-            sent = await self._slots.run(home, "insert", 1, *args)
+            sent = await self._slots.run(home, name, 1, *args)
         if sent == "exists":
             raise JobExists(self._servers.url)
         self._wakeup.tell(dispatch.news | await hand_over(self._slots, home, sent))
