@@ -57,6 +57,11 @@ class Dispatch:
         over = [it.queue for batch in self.batches if not batch.total for it in batch.callbacks]
         return frozenset(begun + over)
 
+    def fields(self) -> list[Arg]:
+        """What ``add.lua`` takes after its first argument, of a plain one."""
+        home = self.home
+        return [field for job in self.jobs for field in job_fields(job, home)]
+
     def args(self) -> list[Arg]:
         """What ``insert.lua`` takes after its first argument."""
         home = self.home

@@ -336,11 +336,12 @@ class RedisStore:
         if dispatch.is_large:
             await self._store_in_pieces(dispatch)
             return
-        home, args = dispatch.home, dispatch.args()
+        home = dispatch.home
+        name, args = ("add", dispatch.fields()) if dispatch.is_plain else ("insert", dispatch.args())
         try:
-            sent = await self._slots.run(home, "insert", 0, *args)
+            sent = await self._slots.run(home, name, 0, *args)
         except AnswerLost:
-            sent = await self._slots.run(home, "insert", 1, *args)
+            sent = await self._slots.run(home, name, 1, *args)
         if sent == "exists":
             raise JobExists(self._servers.url)
         self._wakeup.tell(dispatch.news | await hand_over(self._slots, home, sent))
