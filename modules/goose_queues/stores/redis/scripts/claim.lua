@@ -26,7 +26,7 @@ if #due > 0 then
     if id then
       ready[#ready + 1], ready[#ready + 2] = 0, place.ready(rank, at, id)
       local body = call('HGET', DATA, id)
-      local batch = body and string.match(body, '^%l %d+ %d+ ([^ -][^ ]*) ')
+      local batch = body and string.match(body, '^%l [%d-]+ %d+ ([^ -][^ ]*) ')
       if batch then
         call('ZREM', INDEX, place.member(batch, 's', id))
         members[#members + 1], members[#members + 2] = 0, place.member(batch, 'r', id)
@@ -109,7 +109,7 @@ for number, it in ipairs(chosen) do
   elseif deaths >= lonely and taken > 0 then
     break
   else
-    local batch = string.match(body, '^%l %d+ %d+ ([^ ]+) ')
+    local batch = string.match(body, '^%l [%d-]+ %d+ ([^ ]+) ')
     taken = taken + 1
     if not run.doomed then run.attempts = (run.attempts or 0) + 1 end
     local corrupt = run.corrupt and 'run' or ''

@@ -1,7 +1,7 @@
 -- include: fresh
 -- A job, in two fields of the data. What was dispatched never changes:
 --
---   <id>    state, due time, time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
+--   <id>    state, due time (-: that of dispatch), time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
 --           the other facts as JSON, on one line; then the payload
 --   <id>\n  what has become of it since, as MessagePack: only once there is something
 --
@@ -21,12 +21,12 @@ function job.read(id, body, text)
   local run = job.unpack(text)
   local it = {id = id, body = body, run = run}
   local state, due, created, batch, home, facts =
-    string.match(body, '^(%l) (%d+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
+    string.match(body, '^(%l) ([%d-]+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
   if not state then
     it.corrupt, state, due, created, facts = 'body', 'r', 0, 0, '[]'
   end
   it.state = run.state or state
-  it.due = run.due or tonumber(due)
+  it.due = run.due or tonumber(due) or tonumber(created)
   it.created = tonumber(created)
   it.batch = batch ~= '-' and batch or nil
   it.home = home ~= '-' and home or nil
