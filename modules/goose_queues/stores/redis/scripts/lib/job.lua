@@ -131,6 +131,15 @@ function job.delete(it)
   call('HDEL', DATA, it.id, it.id .. '\n')
 end
 
+-- Adds what a worker gets of a job that it has claimed: id, name, body, attempts, failures, deaths, error where it has
+-- failed for good, what of it is corrupt.
+function job.hand_out(answer, id, name, body, run, corrupt)
+  local at = #answer
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, name, body, run.attempts or 0
+  answer[at + 5], answer[at + 6] = run.failures or 0, run.deaths or 0
+  answer[at + 7], answer[at + 8] = run.doomed and (run.error or '') or false, corrupt
+end
+
 function job.is_over(it)
   return it.state == 'c' or it.state == 'f' or it.state == 'x'
 end
