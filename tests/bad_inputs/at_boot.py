@@ -25,8 +25,10 @@ from goose_queues import (
     StoreUnavailable,
 )
 from goose_queues.backoff import Backoff
+from goose_queues.stores.redis.errors import UnsupportedServer
 from goose_sql.errors import BadUrl, MissingDriver, UnsupportedDatabase
 from redis_hand import RedisHand
+from servers.private_redis import PrivateRedis
 
 SECRET = "hunter2"
 DURATION = "must be a non-negative timedelta or number of seconds"
@@ -105,6 +107,18 @@ async def no_such_database(bench: Bench) -> None:
 async def nobody_listens(bench: Bench) -> None:
     url = make_url(bench.url).set(port=1, username="ann", password=SECRET).render_as_string(hide_password=False)
     await a_url(57, "", url, StoreUnavailable, ":***@", " is not available: ").show(bench)
+
+
+async def old_redis(bench: Bench) -> None:
+    bench.patch.setattr("goose_queues.stores.redis.boot._OLDEST", (99, 1))
+    await refused_at_boot(60, "", (Good,), UnsupportedServer, ": found ", ", need 99.1 or newer").show(bench)
+
+
+async def evicting(bench: Bench) -> None:
+    """A server that throws away what it likes when its memory is full."""
+    with PrivateRedis(maxmemory_policy="allkeys-lru") as server:
+        advice = "set maxmemory-policy noeviction"
+        await refused_at_boot(61, "", (Good,), ConfigError, "allkeys-lru", advice, url=str(server.url)).show(bench)
 
 
 async def missing_redis(bench: Bench) -> None:
@@ -235,6 +249,8 @@ CASES = [
     accepted(57, "redis-permission", no_permission, stores=0, places=ON_REDIS),
     a_module(57, "small-pool", {"pool_size": 1}, "pool_size=1: an integer 2..1000"),
     accepted(60, "old-database", old_database, stores=0, places=ON_DATABASES),
+    accepted(60, "redis-old", old_redis, stores=0, places=ON_REDIS),
+    accepted(61, "redis-eviction", evicting, stores=0, places=ON_REDIS),
     a_module(63, "negative", {"workers": {"exports": -1}}, "workers={'exports': -1}", WORKERS),
     a_module(63, "many", {"workers": 10**6}, "workers=1000000", WORKERS),
     a_module(63, "text", {"workers": "4"}, "workers='4'", WORKERS),

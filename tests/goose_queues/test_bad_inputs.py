@@ -29,7 +29,6 @@ CASES = sorted(
 ELSEWHERE = {
     47: "unique keys are not there yet",
     50: "the dashboard is not there yet",
-    61: "the redis driver is not there yet",
     64: "names for `goose new`: tests/goose/commands",
 }
 
