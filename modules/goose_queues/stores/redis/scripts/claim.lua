@@ -103,8 +103,8 @@ for number, it in ipairs(chosen) do
   local body, text = bodies[number], runs[number]
   local run = job.unpack(text or nil)
   local deaths = run.deaths or 0
-  if not body then
-    -- Nothing is left of it but its place.
+  if not body or not it.due or it.id == '' then
+    -- Nothing is left of it but its place, or that is none.
     left[#left + 1] = it.member
   elseif deaths >= lonely and taken > 0 then
     break

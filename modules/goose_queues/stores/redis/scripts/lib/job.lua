@@ -7,13 +7,22 @@
 --
 -- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
 
+-- What is reckoned with, and so has to be a number, whatever a hand has written there.
+local NUMBERS = {'due', 'attempts', 'failures', 'deaths', 'lease', 'began', 'ended', 'broken_at'}
+
 -- What has become of a job: state, due, attempts, failures, deaths, token, worker, lease, began, blameless, doomed, asked
 -- (to end), note, error, result, progress, ended, broken_at.
 function job.unpack(text)
   if not text then return {} end
   local ok, run = pcall(cmsgpack.unpack, text)
-  if ok and type(run) == 'table' then return run end
-  return {corrupt = true}
+  if not ok or type(run) ~= 'table' then return {corrupt = true} end
+  for _, name in ipairs(NUMBERS) do
+    local value = run[name]
+    if value and (type(value) ~= 'number' or value ~= value or math.abs(value) > 1e16) then
+      run[name], run.corrupt = nil, true
+    end
+  end
+  return run
 end
 
 -- A job of its two fields; `corrupt` names what of it makes no sense.
