@@ -42,6 +42,7 @@ from goose_queues.stores.moment import span
 from goose_queues.stores.outgoing import Outgoing
 from goose_queues.stores.redis import listing
 from goose_queues.stores.redis.answers import batch_progress, in_rows, queue_stats
+from goose_queues.stores.redis.boot import refuse
 from goose_queues.stores.redis.errors import AnswerLost
 from goose_queues.stores.redis.facts import STATUSES, claimed_job, job_record
 from goose_queues.stores.redis.handover import deliver, hand_over, sweep
@@ -86,7 +87,12 @@ class RedisStore:
     async def open(self) -> None:
         """Connect, and refuse what cannot be worked with."""
         await self._servers.open()
-        await self._slots.look()
+        try:
+            await refuse(self._servers, self._slots.prefix)
+            await self._slots.look()
+        except BaseException:
+            await self._servers.close()
+            raise
         self._wakeup.open()
 
     async def close(self) -> None:
