@@ -161,9 +161,8 @@ class FaultModule(Module):
 
 
 def application(kind: str, url: str, ledger: Path, port: int = 0, *, lease: float = LEASE) -> Instance:
-    where: Any = {} if driver_of(url) == "sql" else {"driver": "redis", "url": url}
     module = FaultModule(url, Ledger(ledger))
-    queues = QueuesModule(**where, stale_job_timeout=lease, auto_migrate=True)
+    queues = QueuesModule(url=url, stale_job_timeout=lease, auto_migrate=True)
     if kind == "worker":
         return worker(module, [queues])
     return api(ApiPlatform(port=port, errors={Refused: 409}), module, [queues])

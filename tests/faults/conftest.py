@@ -12,7 +12,7 @@ from faults.application import LEASE
 from fleet import Fleet
 from quick_fleet import QuickFleet
 from servers.private import PrivateMariaDB, PrivatePostgres, PrivateServer
-from servers.redis_room import PrivateRedis
+from servers.private_redis import PrivateRedis
 from servers.shared import SERVERS, room
 
 PRIVATE = {"postgres": PrivatePostgres, "mysql": PrivateMariaDB, "redis": PrivateRedis}

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -18,7 +17,6 @@ import goose
 from goose import Instance, Module, worker
 from goose_queues import Job, JobContext, QueuesModule, pausing
 from ledger import Ledger
-from servers.shared import driver_of
 from waiting import wait_until
 
 
@@ -45,8 +43,7 @@ def application(url: str, ledger: Path) -> Instance:
     class PausedModule(Module):
         declarations = (Step, Held, goose.declare(Ledger, value=Ledger(ledger)))
 
-    where: Any = {"driver": driver_of(url), "url": url}
-    queues = QueuesModule(**where, workers=4, stale_job_timeout=5, poll_interval=0.5, auto_migrate=True)
+    queues = QueuesModule(url=url, workers=4, stale_job_timeout=5, poll_interval=0.5, auto_migrate=True)
     return worker(PausedModule, [queues])
 
 

@@ -12,7 +12,7 @@ import goose
 from goose import ConfigError, Instance, Module
 from goose_queues import Client, Job, JobContext, JobNotFound, QueuesModule
 from goose_sql import SqlModule
-from servers.shared import DATABASES, SERVERS, driver_of, room
+from servers.shared import DATABASES, SERVERS, room
 from waiting import wait_until
 
 
@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def app(url: str, **options: Any) -> Instance:
-    return goose.worker(TellModule, [QueuesModule(driver=driver_of(url), url=url, auto_migrate=True, **options)])
+    return goose.worker(TellModule, [QueuesModule(url=url, auto_migrate=True, **options)])
 
 
 async def parted(first: Instance, second: Instance) -> None:

@@ -41,6 +41,9 @@ class TcpProxy:
         self._is_swallowing = False
         self._is_open: Final = asyncio.Event()
         self._delay = 0.0
+        self._is_breaking = False
+        self.broken: Final[list[bytes]] = []
+        """What clients had sent to which they never got the answer, by ``break_next``."""
         self.accepted = 0
         """Connections so far."""
         self.pieces = 0
@@ -91,10 +94,22 @@ class TcpProxy:
         """Reset every connection; new ones are accepted."""
         self._do(self._cut())
 
+    def break_next(self) -> None:
+        """Reset the next connection on which the server answers, without the answer."""
+        self._is_breaking = True
+
     def pass_through(self) -> None:
         """Forward everything again, also what was held back; undoes ``blackhole`` and ``delay``."""
         self._delay = 0.0
         self._do(self._resume())
+
+    def breaks(self, asked: bytes) -> bool:
+        """Whether the answer to this is the one that is not to arrive."""
+        if self._is_breaking:
+            self._is_breaking = False
+            self.broken.append(asked)
+            return True
+        return False
 
     async def held(self) -> None:
         """Wait while nothing is to be forwarded, then for the delay."""
@@ -174,13 +189,19 @@ class _Line:
         self.server: Final = server
         self._proxy: Final = proxy
         self._task: Final = task
+        self._asked = b""
 
     async def forward(self, source: socket.socket, sink: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         for each in (source, sink):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while piece := await loop.sock_recv(source, 65536):
-            self._proxy.pieces += source is self.client
+            if source is self.client:
+                self._proxy.pieces += 1
+                self._asked = piece
+            elif self._proxy.breaks(self._asked):
+                self.reset()
+                return
             await self._proxy.held()
             await loop.sock_sendall(sink, piece)
         await self._proxy.held()

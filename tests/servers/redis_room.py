@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
-import signal
 from typing import Any, Final
 
 from sqlalchemy import URL
 
-from servers.private import PrivateServer, binary
+from servers.private_redis import PrivateRedis
 from servers.shared import connect
 
 
@@ -54,26 +52,3 @@ class PrivateRoom(NamedRoom):
 
     def drop(self) -> None:
         self._server.__exit__()
-
-
-class PrivateRedis(PrivateServer):
-    """A Redis server that keeps nothing on disk, unless it is told to.
-
-    Args:
-        settings: Of its own, such as ``appendonly="yes"``.
-    """
-
-    account = getpass.getuser()
-    quick_stop = signal.SIGKILL
-
-    def __init__(self, **settings: Any) -> None:
-        binary("redis", "redis-server")
-        super().__init__()
-        self._settings: Final = {"bind": "127.0.0.1", "port": self.port, "save": "", "appendonly": "no", **settings}
-        self.url = URL.create("redis", host="127.0.0.1", port=self.port, database="0")
-
-    def prepare(self) -> None: ...
-
-    def command(self) -> list[str]:
-        options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in self._settings.items()]
-        return [binary("redis", "redis-server"), *sum(options, ()), "--dir", str(self.folder)]

@@ -44,6 +44,7 @@ def test_room(name: str) -> None:
 def test_room_on_redis() -> None:
     """There it is a server or a database of its own, that can be emptied."""
     ours = room("redis")
+    ours.clear()
     with closing(connect(ours.url)) as client:
         client.set("a", 1)
         assert client.dbsize() == 1

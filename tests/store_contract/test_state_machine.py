@@ -204,7 +204,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.model.claimed(taken, claimed[0].token, LEASE, slots)
         assert limit is None or self.model.live(queue) <= limit
-        for job, known in zip(claimed, expected, strict=True):
+        for job, known in zip(claimed, taken, strict=True):
             assert job.id not in self.completed
             assert (job.attempt, job.failures, job.deaths) == (known.attempts, known.failures, known.deaths)
             assert (job.failed_with is not None) == known.doomed

@@ -30,7 +30,8 @@ STATUSES: Final[Mapping[str, Status]] = {
 
 _ROLES: Final[dict[object, BatchRole]] = {role: role for role in get_args(BatchRole)}
 _FACTS: Final = 10
-_MEMBER: Final = "member"
+MEMBER: Final = "member"
+"""The role of a batch's own jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def job_fields(job: NewJob, home: str) -> tuple[str, str, str, str, str, str, st
         job.id,
         _when(job),
         f"{job.name}\n{32767 - job.priority:05d}",
-        job.batch_id if job.batch_id is not None and job.batch_role == _MEMBER else NONE,
+        job.batch_id if job.batch_id is not None and job.batch_role == MEMBER else NONE,
         home if has_group else NONE,
         json.dumps(facts, ensure_ascii=False, separators=(",", ":")),
         job.payload,
@@ -88,7 +89,7 @@ def _when(job: NewJob) -> str:
 
 def claimed_job(queue: str, token: str, answer: Sequence[Any]) -> ClaimedJob:
     """One of the jobs that ``claim.lua`` has taken; one that makes no sense comes with ``failed_with`` set."""
-    identity, name, text, attempts, failures, deaths, error, corrupt, _ = answer
+    identity, name, text, attempts, failures, deaths, error, corrupt = answer
     body = _read(text)
     fault = corrupt or body.fault
     failed_with = None if error is None else error_record(error)

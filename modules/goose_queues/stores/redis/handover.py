@@ -17,6 +17,8 @@ log = logging.getLogger("goose_queues.store")
 
 MANY: Final = 100
 """Messages that go together."""
+BYTES: Final = 256 * 1024
+"""Of them, unless one has more: what comes of them is one script."""
 
 
 async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset[str]:
@@ -26,15 +28,21 @@ async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset
         by_target.setdefault(target, []).extend((number, text))
     reached: set[str] = set()
     for target, messages in by_target.items():
-        try:
-            reached |= await _bring(slots, source, target, messages)
-        except StoreUnavailable as error:
-            log.warning("what follows in %s from the end of a job in %s comes later: %s", target, source, error)
+        reached |= await deliver(slots, source, target, messages)
     return frozenset(reached)
 
 
+async def deliver(slots: Slots, source: str, target: str, messages: Sequence[str] = ()) -> frozenset[str]:
+    """Bring these to a queue, or whatever waits for it; what cannot be brought now comes later."""
+    try:
+        return await _bring(slots, source, target, messages)
+    except StoreUnavailable as error:
+        log.warning("what %s has to tell %s is brought there later: %s", source, target, error)
+        return frozenset()
+
+
 async def sweep(slots: Slots, source: str, target: str) -> frozenset[str]:
-    """The same with everything that waits there for a queue."""
+    """Bring everything that waits there to a queue; raises where it cannot be brought."""
     return await _bring(slots, source, target, [])
 
 
@@ -47,7 +55,7 @@ async def _bring(slots: Slots, source: str, target: str, messages: Sequence[str]
             reached |= {target} if has_news else set()
             reached |= await hand_over(slots, target, sent)
         # Nothing was heard where others come before; else what was heard is forgotten, and what is left is next.
-        waiting = await slots.run(source, "outbox", target, heard, MANY)
+        waiting = await slots.run(source, "outbox", target, heard, MANY, BYTES)
         if not waiting:
             return frozenset(reached)
         is_first = True

@@ -55,7 +55,7 @@ class Line:
             AnswerLost: One of the answers did not come.
         """
         connection = self._connection
-        packed = connection.pack_commands(commands)
+        packed = _packed(commands)
         answers: list[Any] = []
         try:
             async with asyncio.timeout(self._patience) as limit:
@@ -99,6 +99,17 @@ class Line:
 
     def _said(self, error: BaseException) -> str:
         return said(self._address, self._node, error)
+
+
+def _packed(commands: Sequence[Words]) -> bytes:
+    """What goes over the network; redis-py's own way takes more than twice as long, which a bulk of jobs feels."""
+    pieces: list[bytes] = []
+    for words in commands:
+        pieces.append(b"*%d\r\n" % len(words))
+        for word in words:
+            data = word if type(word) is bytes else str(word).encode("utf-8", "backslashreplace")
+            pieces.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(pieces)
 
 
 async def open_line(address: Address, node: Node, *, is_sentinel: bool = False) -> Line:

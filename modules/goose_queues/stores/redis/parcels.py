@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from goose_queues.record import NewBatch, NewJob
-from goose_queues.stores.redis.facts import job_fields
+from goose_queues.stores.redis.facts import MEMBER, job_fields
 from goose_queues.stores.redis.steps import Arg
 
+LARGE: Final = 1_000
+"""Jobs from which on a dispatch is kept in pieces of so many, so that no script holds the server up for long."""
+BYTES: Final = 4 * 1024 * 1024
+"""Of payload in one piece, unless one job has more."""
 _NOWHERE: Final = "default"
 """The home of a batch without members and callbacks."""
 
@@ -32,21 +36,19 @@ class Dispatch:
     @property
     def is_plain(self) -> bool:
         """Whether nothing in it belongs to a chain or batch, and all of it to one queue."""
-        if self.batches:
-            return False
         home = self.home
-        return all(job.chain_id is None and job.batch_id is None and job.queue == home for job in self.jobs)
+        return not self.batches and all(not _has_group(job) and job.queue == home for job in self.jobs)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is too much for one script."""
+        return len(self.jobs) > LARGE or sum(len(job.payload) for job in self.jobs) > BYTES
 
     @property
     def queues(self) -> frozenset[str]:
         """Every queue that it may ever bring work to."""
-        return frozenset(
-            [
-                self.home,
-                *(job.queue for job in self.jobs),
-                *(it.queue for batch in self.batches for it in batch.callbacks),
-            ]
-        )
+        callbacks = (it.queue for batch in self.batches for it in batch.callbacks)
+        return frozenset([self.home, *(job.queue for job in self.jobs), *callbacks])
 
     @property
     def news(self) -> frozenset[str]:
@@ -55,53 +57,93 @@ class Dispatch:
         over = [it.queue for batch in self.batches if not batch.total for it in batch.callbacks]
         return frozenset(begun + over)
 
+    def fields(self) -> list[Arg]:
+        """What ``add.lua`` takes after its first argument, of a plain one."""
+        home = self.home
+        return [field for job in self.jobs for field in job_fields(job, home)]
+
     def args(self) -> list[Arg]:
         """What ``insert.lua`` takes after its first argument."""
         home = self.home
-        by_queue: dict[str, list[NewJob]] = {home: []}
-        for job in self.jobs:
-            by_queue.setdefault(job.queue, []).append(job)
+        by_queue = {home: [], **_by_queue(self.jobs)}
         args: list[Arg] = [len(by_queue)]
         for queue, jobs in by_queue.items():
             args += (queue, len(jobs))
             for job in jobs:
                 args += job_fields(job, home)
-        args.append(self._groups(home))
+        has_groups = self.batches or any(map(_has_group, self.jobs))
+        args.append(_json({**_groups(self.jobs), "batches": self._batches()}) if has_groups else "")
         return args
 
-    def _groups(self, home: str) -> str:
-        if not self.batches and all(job.chain_id is None and job.batch_id is None for job in self.jobs):
-            return ""
-        members = [job for job in self.jobs if job.batch_id is not None and job.batch_role == "member"]
-        return json.dumps(
+    def pieces(self) -> Iterator[tuple[Arg, ...]]:
+        """What ``stage.lua`` takes for each piece: its number, queue, message, and groups."""
+        home, number = self.home, 0
+        for queue, jobs in _by_queue(self.jobs).items():
+            for some in _cut(jobs):
+                number += 1
+                fields = [field for job in some for field in job_fields(job, home)]
+                ids = [job.id for job in some] if queue == home else []
+                message = _json({"kind": "insert", "jobs": fields})[1:]
+                yield number, queue, message, _json({**_groups(some), "ids": ids})
+
+    def batches_text(self) -> str:
+        """What ``commit.lua`` takes after the dispatch's name."""
+        return _json(self._batches())
+
+    def _batches(self) -> list[dict[str, Any]]:
+        home = self.home
+        return [
             {
-                "links": [
-                    (job.chain_id, job.position or 0, job.id, job.queue, _member_of(job))
-                    for job in self.jobs
-                    if job.chain_id is not None
-                ],
-                "members": [(job.batch_id, job.id) for job in members],
-                "batches": [_batch(batch, home) for batch in self.batches],
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+                "id": batch.id,
+                "total": batch.total,
+                "chain": batch.chain_id or False,
+                "position": batch.position or 0,
+                "callbacks": {
+                    str(job.batch_role): _json({"queue": job.queue, "job": job_fields(job, home)})
+                    for job in batch.callbacks
+                },
+            }
+            for batch in self.batches
+        ]
+
+
+def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
+    found: dict[str, list[NewJob]] = {}
+    for job in jobs:
+        found.setdefault(job.queue, []).append(job)
+    return found
+
+
+def _cut(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """As many of them as one piece takes."""
+    start, size = 0, 0
+    for place, job in enumerate(jobs):
+        size += len(job.payload)
+        if place - start == LARGE or (size > BYTES and place > start):
+            yield jobs[start:place]
+            start, size = place, len(job.payload)
+    if start < len(jobs):
+        yield jobs[start:]
+
+
+def _groups(jobs: Sequence[NewJob]) -> dict[str, Any]:
+    return {
+        "links": [
+            (job.chain_id, job.position or 0, job.id, job.queue, _member_of(job))
+            for job in jobs
+            if job.chain_id is not None
+        ],
+        "members": [(job.batch_id, job.id) for job in jobs if _member_of(job)],
+    }
+
+
+def _has_group(job: NewJob) -> bool:
+    return job.chain_id is not None or job.batch_id is not None
 
 
 def _member_of(job: NewJob) -> str | bool:
-    return job.batch_id if job.batch_id is not None and job.batch_role == "member" else False
+    return job.batch_id if job.batch_id is not None and job.batch_role == MEMBER else False
 
 
-def _batch(batch: NewBatch, home: str) -> dict[str, Any]:
-    return {
-        "id": batch.id,
-        "total": batch.total,
-        "chain": batch.chain_id or False,
-        "position": batch.position or 0,
-        "callbacks": {
-            str(job.batch_role): json.dumps(
-                {"queue": job.queue, "job": job_fields(job, home)}, ensure_ascii=False, separators=(",", ":")
-            )
-            for job in batch.callbacks
-        },
-    }
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -71,6 +71,11 @@ class Servers:
         """With its passwords masked."""
         return self._address.text
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys are on several servers."""
+        return self._topology.has_slots
+
     async def open(self) -> None:
         """Find the servers, and connect to one.
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from goose_queues.clock import Clock
 from goose_queues.ids import new_id
 from goose_queues.stores.moment import span
+from goose_queues.stores.redis.errors import AnswerLost
 from goose_queues.stores.redis.scripts import script
 from goose_queues.stores.redis.servers import Run, Servers
 from goose_queues.stores.redis.steps import Arg
@@ -64,8 +65,16 @@ class Slots:
         """Have these found by everybody, before something is stored in them."""
         new = set(queues).difference(self._known)
         for queue in sorted(new):
-            await self.servers.command("HSETNX", self.names, queue, int(time.time()))
+            await self._write_down(queue)
         self._known |= dict.fromkeys(sorted(new))
+
+    async def _write_down(self, queue: str) -> None:
+        words = ("HSETNX", self.names, queue, int(time.time()))
+        try:
+            await self.servers.command(*words)
+        except AnswerLost:
+            # Twice is as good as once.
+            await self.servers.command(*words)
 
     async def run(self, queue: str, name: str, *args: Arg) -> Any:
         """Run a script on one queue."""

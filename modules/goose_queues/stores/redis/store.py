@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
 from goose_queues.errors import ForeignSession, JobConflict, JobExists, JobNotFound, QueueError
+from goose_queues.ids import new_id
 from goose_queues.pausing import reached
 from goose_queues.record import (
     BatchProgress,
@@ -41,9 +42,10 @@ from goose_queues.stores.moment import span
 from goose_queues.stores.outgoing import Outgoing
 from goose_queues.stores.redis import listing
 from goose_queues.stores.redis.answers import batch_progress, in_rows, queue_stats
+from goose_queues.stores.redis.boot import refuse
 from goose_queues.stores.redis.errors import AnswerLost
 from goose_queues.stores.redis.facts import STATUSES, claimed_job, job_record
-from goose_queues.stores.redis.handover import hand_over, sweep
+from goose_queues.stores.redis.handover import deliver, hand_over, sweep
 from goose_queues.stores.redis.outcomes import outcome_fields
 from goose_queues.stores.redis.parcels import Dispatch
 from goose_queues.stores.redis.pruning import prune
@@ -59,8 +61,8 @@ LONELY: Final = 2
 """A job with so many deaths is claimed alone: if it kills its worker again, no neighbour is hit."""
 PROMOTED: Final = 5_000
 """Jobs at most that one claim makes ready because their time has come; the next claim goes on."""
-CLAIMED: Final = 9
-"""Fields of a claimed job in the answer of ``claim.lua``."""
+CLAIMED: Final = 8
+"""Fields of a claimed job, as ``job.hand_out`` gives them."""
 
 
 class RedisStore:
@@ -85,7 +87,12 @@ class RedisStore:
     async def open(self) -> None:
         """Connect, and refuse what cannot be worked with."""
         await self._servers.open()
-        await self._slots.look()
+        try:
+            await refuse(self._servers, self._slots.prefix)
+            await self._slots.look()
+        except BaseException:
+            await self._servers.close()
+            raise
         self._wakeup.open()
 
     async def close(self) -> None:
@@ -158,7 +165,13 @@ class RedisStore:
             PROMOTED,
             *sorted(claim.names),
         ]
-        next_due, *found = await self._slots.run(claim.queue, "claim", *args)
+        try:
+            next_due, *found = await self._slots.run(claim.queue, "claim", *args)
+        except AnswerLost:
+            # What it has taken is this process's, which does not know of it.
+            next_due, *found = await self._slots.run(claim.queue, "claimed", token)
+            if not found:
+                raise
         jobs = tuple(claimed_job(claim.queue, token, fields) for fields in in_rows(found, CLAIMED))
         return Claimed(jobs, None if next_due is None else int(next_due) / 1_000_000)
 
@@ -319,15 +332,36 @@ class RedisStore:
     async def _store(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
         """Store all of it or nothing; where the answer is lost, a second try finds out whether the first came through."""
         dispatch = Dispatch(jobs, batches)
-        home, args = dispatch.home, dispatch.args()
         await self._slots.know(dispatch.queues)
+        if dispatch.is_large:
+            await self._store_in_pieces(dispatch)
+            return
+        home = dispatch.home
+        name, args = ("add", dispatch.fields()) if dispatch.is_plain else ("insert", dispatch.args())
         try:
-            sent = await self._slots.run(home, "insert", 0, *args)
+            sent = await self._slots.run(home, name, 0, *args)
         except AnswerLost:
-            sent = await self._slots.run(home, "insert", 1, *args)
+            sent = await self._slots.run(home, name, 1, *args)
         if sent == "exists":
             raise JobExists(self._servers.url)
         self._wakeup.tell(dispatch.news | await hand_over(self._slots, home, sent))
+
+    async def _store_in_pieces(self, dispatch: Dispatch) -> None:
+        """The same for many jobs: piece by piece to their home, which takes all of them at once, then on to their queues."""
+        name, home = new_id(), dispatch.home
+        for piece in dispatch.pieces():
+            if await self._twice(home, "stage", name, *piece) == "exists":
+                raise JobExists(self._servers.url)
+        for target in await self._twice(home, "commit", name, dispatch.batches_text()):
+            await deliver(self._slots, home, target)
+        self._wakeup.tell(dispatch.news)
+
+    async def _twice(self, queue: str, name: str, *args: Arg) -> Any:
+        """Run a script that may be run again, where its answer is lost."""
+        try:
+            return await self._slots.run(queue, name, *args)
+        except AnswerLost:
+            return await self._slots.run(queue, name, *args)
 
     async def _settle(self, queue: str, settlements: Sequence[Settlement]) -> frozenset[str]:
         args: list[Arg] = []

@@ -3,8 +3,7 @@
 --
 -- ARGV  most jobs, lease in microseconds, token, worker, jobs that start at once (empty: all), limit of the fleet (empty:
 --       none), deaths after which a job is taken alone, most jobs made ready; then the names that the worker knows
--- Returns microseconds until the next one is due (false: none), then nine fields for each job: id, name, body, attempts,
---         failures, deaths, error where it has failed for good, what of it is corrupt, due time.
+-- Returns microseconds until the next one is due (false: none), then the fields of each job (`job.hand_out`).
 
 local most, lease, token, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local slots, fleet, lonely, promoted = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -124,10 +123,7 @@ for number, it in ipairs(chosen) do
       index[#index + 1], index[#index + 2] = 0, place.member(batch, 'p', it.id)
     end
     data[#data + 1], data[#data + 2] = it.id .. '\n', cmsgpack.pack(run)
-    local base = 2 + 9 * (taken - 1)
-    answer[base], answer[base + 1], answer[base + 2], answer[base + 3] = it.id, it.name, body, run.attempts or 0
-    answer[base + 4], answer[base + 5], answer[base + 6] = run.failures or 0, deaths, run.doomed and (run.error or '') or false
-    answer[base + 7], answer[base + 8] = corrupt, digits(it.due, 1)
+    job.hand_out(answer, it.id, it.name, body, run, corrupt)
     if deaths >= lonely then break end
   end
 end

@@ -26,6 +26,9 @@ for _, parcel in ipairs(parcels) do
   end
 end
 
+local groups = ARGV[at] ~= '' and cjson.decode(ARGV[at]) or nil
+if tried and groups and groups.batches[1] and group.batch(groups.batches[1].id) then return {} end
+
 for _, parcel in ipairs(parcels) do
   local jobs = parcel.jobs
   if parcel.queue == QUEUE then
@@ -33,15 +36,8 @@ for _, parcel in ipairs(parcels) do
     wake()
   else
     -- Their time counts from now, not from when they come there.
-    for first = 1, #jobs, 7 * PIECE do
-      local some = {}
-      for number = first, math.min(first + 7 * PIECE - 1, #jobs) do some[#some + 1] = jobs[number] end
-      mail.send(parcel.queue, {kind = 'insert', jobs = some})
-    end
+    mail.send(parcel.queue, {kind = 'insert', jobs = jobs})
   end
 end
-if ARGV[at] ~= '' then
-  local groups = cjson.decode(ARGV[at])
-  group.add(groups.links, groups.members, groups.batches)
-end
+if groups then group.add(groups.links, groups.members, groups.batches) end
 return group.finish()

@@ -1,7 +1,7 @@
 -- include: base place
 -- Messages that wait for a queue, the first ones first; those up to a number are forgotten.
 --
--- ARGV  that queue, the number up to which it has heard, most messages
+-- ARGV  that queue, the number up to which it has heard, most messages, most bytes
 -- Returns number and text for each.
 
 local prefix, heard = 'o\n' .. ARGV[4] .. '\n', tonumber(ARGV[5])
@@ -13,8 +13,11 @@ while heard > 0 do
   end
   if #old < PIECE then break end
 end
-local found = {}
+local found, size = {}, 0
 for _, name in ipairs(place.range(prefix, nil, tonumber(ARGV[6]))) do
-  found[#found + 1], found[#found + 2] = string.sub(name, #prefix + 1), call('HGET', DATA, name)
+  local text = call('HGET', DATA, name)
+  size = size + #text
+  if size > tonumber(ARGV[7]) and #found > 0 then break end
+  found[#found + 1], found[#found + 2] = string.sub(name, #prefix + 1), text
 end
 return found

@@ -44,13 +44,19 @@ for _, member in ipairs(call('ZRANGEBYLEX', INDEX, '[p\n', '(p\n' .. digits(NOW,
 end
 if came_back then wake() end
 
-local waiting, first = {}, '[o\n'
-while true do
-  local member = call('ZRANGEBYLEX', INDEX, first, '(o\n\255', 'LIMIT', 0, 1)[1]
-  local target = member and string.match(member, '^o\n([^\n]*)\n')
-  if not target then break end
-  waiting[#waiting + 1] = target
-  first = '(o\n' .. target .. '\n\255'
+-- Pieces of dispatches that nobody will come back for.
+for _, name in ipairs(place.range('t\n', nil, most)) do
+  local dispatch = string.match(name, '^t\n([^\n]*)')
+  local began = tonumber(call('HGET', DATA, 't\n' .. dispatch) or 0)
+  if began < NOW - 3600 * 1000000 then
+    local groups = cjson.decode(call('HGET', DATA, name .. '\n') or '{"links":[],"members":[]}')
+    for _, it in ipairs(groups.links) do group.forget(it[3], it[1], nil) end
+    for _, it in ipairs(groups.members) do call('ZREM', INDEX, 'u\n' .. it[1] .. '\n' .. it[2]) end
+    call('HDEL', DATA, name, name .. '\n', 't\n' .. dispatch)
+    call('ZREM', INDEX, name)
+  end
 end
+
+local waiting = mail.targets()
 local sent = group.finish()
 return {returned, failed, cancelled, woken, waiting, sent}

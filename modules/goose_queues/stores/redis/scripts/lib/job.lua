@@ -1,3 +1,4 @@
+-- include: fresh
 -- A job, in two fields of the data. What was dispatched never changes:
 --
 --   <id>    state, due time, time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
@@ -5,8 +6,6 @@
 --   <id>\n  what has become of it since, as MessagePack: only once there is something
 --
 -- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
-
-local job = {}
 
 -- What has become of a job: state, due, attempts, failures, deaths, token, worker, lease, began, blameless, doomed, asked
 -- (to end), note, error, result, progress, ended, broken_at.
@@ -131,53 +130,15 @@ function job.delete(it)
   call('HDEL', DATA, it.id, it.id .. '\n')
 end
 
+-- Adds what a worker gets of a job that it has claimed: id, name, body, attempts, failures, deaths, error where it has
+-- failed for good, what of it is corrupt.
+function job.hand_out(answer, id, name, body, run, corrupt)
+  local at = #answer
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, name, body, run.attempts or 0
+  answer[at + 5], answer[at + 6] = run.failures or 0, run.deaths or 0
+  answer[at + 7], answer[at + 8] = run.doomed and (run.error or '') or false, corrupt
+end
+
 function job.is_over(it)
   return it.state == 'c' or it.state == 'f' or it.state == 'x'
-end
-
--- Stores new jobs; `fields` is a flat list: id, when, rank, batch, home, facts, payload for each. `when` is empty for now,
--- `+` and microseconds from now, `@` and a time, or `w` for a link that waits; now is when they were dispatched.
-function job.add(fields, now)
-  local members, data = {}, {}
-  for at = 1, #fields, 7 do
-    local id, when, rank = fields[at], fields[at + 1], fields[at + 2]
-    local sign, due, state = string.sub(when, 1, 1), now, 'r'
-    if sign == '+' then
-      due = now + tonumber(string.sub(when, 2))
-    elseif sign == '@' then
-      due = tonumber(string.sub(when, 2))
-    end
-    if sign == 'w' then
-      state = 'w'
-      members[#members + 1] = 0
-      members[#members + 1] = place.waiting(id)
-    else
-      state = due <= NOW and 'r' or 's'
-      members[#members + 1] = 0
-      members[#members + 1] = state == 'r' and place.ready(rank, due, id) or place.scheduled(rank, due, id)
-    end
-    if fields[at + 3] ~= '-' then
-      members[#members + 1] = 0
-      members[#members + 1] = place.member(fields[at + 3], state, id)
-    end
-    data[#data + 1] = id
-    data[#data + 1] = table.concat({
-      state, digits(due, 1), digits(now, 1), fields[at + 3], fields[at + 4], fields[at + 5] .. '\n' .. fields[at + 6]
-    }, ' ')
-  end
-  call_with_all('ZADD', INDEX, members)
-  call_with_all('HSET', DATA, data)
-end
-
--- Whether this queue has got something to claim by this script.
-local woken = 0
-
--- Tells whoever has claimed from this queue in vain that there is something now. The message is who has brought it.
-local function wake()
-  woken = 1
-  local told = call('HGET', DATA, 'hungry\n')
-  if told and NOW - tonumber(told) > 1000 then
-    call('HSET', DATA, 'hungry\n', digits(NOW, 1))
-    call('PUBLISH', string.gsub(INDEX, ':index$', ':wake'), CALLER)
-  end
 end

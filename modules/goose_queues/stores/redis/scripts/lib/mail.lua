@@ -6,6 +6,29 @@
 
 local mail = {todo = {}, sent = {}}
 
+-- Puts a message into the outbox, also one for this queue: then it is done in a script of its own.
+function mail.post(target, text)
+  local before = tonumber(call('HGET', DATA, 'sent\n' .. target) or 0)
+  -- By the clock: a server that has lost its last moments must not use a number again.
+  local number = math.max(before + 1, NOW)
+  local name, letter = 'o\n' .. target .. '\n' .. digits(number, 16), digits(before, 1) .. ' ' .. text
+  call('HSET', DATA, 'sent\n' .. target, digits(number, 1), name, letter)
+  call('ZADD', INDEX, 0, name)
+  return digits(number, 1), letter
+end
+
+-- The queues for which something waits in the outbox.
+function mail.targets()
+  local found, first = {}, '[o\n'
+  while true do
+    local member = call('ZRANGEBYLEX', INDEX, first, '(o\n\255', 'LIMIT', 0, 1)[1]
+    local target = member and string.match(member, '^o\n([^\n]*)\n')
+    if not target then return found end
+    found[#found + 1] = target
+    first = '(o\n' .. target .. '\n\255'
+  end
+end
+
 -- What comes of a message counts from when it was sent, not from when it is heard: `at` tells.
 function mail.send(target, message)
   message.at = digits(NOW, 1)
@@ -13,14 +36,9 @@ function mail.send(target, message)
     mail.todo[#mail.todo + 1] = message
     return
   end
-  local before = tonumber(call('HGET', DATA, 'sent\n' .. target) or 0)
-  -- By the clock: a server that has lost its last moments must not use a number again.
-  local number = math.max(before + 1, NOW)
-  local name, text = 'o\n' .. target .. '\n' .. digits(number, 16), cjson.encode(message)
-  call('HSET', DATA, 'sent\n' .. target, digits(number, 1), name, digits(before, 1) .. ' ' .. text)
-  call('ZADD', INDEX, 0, name)
+  local number, letter = mail.post(target, cjson.encode(message))
   local sent = mail.sent
-  sent[#sent + 1], sent[#sent + 2], sent[#sent + 3] = target, digits(number, 1), digits(before, 1) .. ' ' .. text
+  sent[#sent + 1], sent[#sent + 2], sent[#sent + 3] = target, number, letter
 end
 
 -- Acts on one message; `mail.hears` has a function for each kind.
