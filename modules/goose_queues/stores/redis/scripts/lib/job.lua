@@ -1,8 +1,8 @@
 -- include: fresh
 -- A job, in two fields of the data. What was dispatched never changes:
 --
---   <id>    state, due time (-: that of dispatch), time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
---           the other facts as JSON, on one line; then the payload
+--   <id>    state, due time (-: that of dispatch), time of dispatch, batch of which it is a member, home of its chain or
+--           batch, and a list of the other facts as JSON, on one line; then the payload
 --   <id>\n  what has become of it since, as MessagePack: only once there is something
 --
 -- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
