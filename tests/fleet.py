@@ -19,7 +19,7 @@ import psutil
 from sqlalchemy import URL
 
 from checker import Batch, Dispatched, Ending, Fault, History, Role
-from hand import hand_in
+from hand import Found, Hand, hand_in
 from ledger import Ledger
 from waiting import wait_until
 
@@ -53,16 +53,24 @@ class Fleet:
         application: The script: ``python application.py api PORT``, or ``worker``.
         lease: Seconds, as the application has it.
         url: Of the store; None: a SQLite file.
+        hand: In the store, where its URL does not lead to all of it.
     """
 
-    def __init__(self, folder: Path, application: Path, lease: float = 30.0, url: URL | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        application: Path,
+        lease: float = 30.0,
+        url: URL | str | None = None,
+        hand: Hand | None = None,
+    ) -> None:
         self.folder = folder
         self.application = application
         self.lease = lease
         self.ledger = Ledger(folder / "ledger")
         self.log = folder / "log"
-        self.hand = hand_in(url or f"sqlite:///{folder / 'fleet.db'}")
-        self.url = self.hand.url.render_as_string(hide_password=False)
+        self.hand = hand or hand_in(url or f"sqlite:///{folder / 'fleet.db'}")
+        self.url = url if isinstance(url, str) else self.hand.url.render_as_string(hide_password=False)
         self.processes: list[Process] = []
         self.faults: list[Fault] = []
         """What was done to the processes, as the checker wants to know it."""
@@ -140,9 +148,11 @@ class Fleet:
         """Whether every job in the store has come to its end."""
         return self.hand.is_over()
 
-    def callbacks(self, batch: str, members: Sequence[str], *roles: Role) -> Batch:
-        """A batch that asked for these callbacks, with the jobs that they have become."""
-        of_batch = [job for job in self.hand.jobs() if job.batch == batch]
+    def callbacks(
+        self, batch: str, members: Sequence[str], *roles: Role, stored: Sequence[Found] | None = None
+    ) -> Batch:
+        """A batch that asked for these callbacks, with the jobs that they have become: of those stored, if they are given."""
+        of_batch = [job for job in (self.hand.jobs() if stored is None else stored) if job.batch == batch]
         return Batch(tuple(members), {role: tuple(job.id for job in of_batch if job.role == role) for role in roles})
 
     def endings(self) -> dict[str, Ending]:

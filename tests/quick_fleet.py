@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import URL
 
 from fleet import Fleet, Process
+from hand import Hand
 
 _context: Final = multiprocessing.get_context("forkserver")
 _PRELOADED: Final = ("faults.application", "faults.paused")
@@ -22,8 +23,10 @@ _PRELOADED: Final = ("faults.application", "faults.paused")
 class QuickFleet(Fleet):
     """Its application is a module with a ``main``."""
 
-    def __init__(self, folder: Path, module: str, lease: float = 30.0, url: URL | None = None) -> None:
-        super().__init__(folder, Path(module), lease, url)
+    def __init__(
+        self, folder: Path, module: str, lease: float = 30.0, url: URL | str | None = None, hand: Hand | None = None
+    ) -> None:
+        super().__init__(folder, Path(module), lease, url, hand)
 
     def launch(self, script: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> Process:
         _context.set_forkserver_preload([*_PRELOADED])

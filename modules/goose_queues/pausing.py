@@ -1,7 +1,8 @@
 """Named points at which a test may hold or kill the process: no-ops unless a test has set ``at``.
 
 The moments between two steps that must not come apart are named here by those who take them: ``claim.committed``,
-``handler.returned``, ``settle.sent``, ``settle.committed``, ``rescue.selected``, ``insert.committed``.
+``handler.returned``, ``settle.sent``, ``settle.committed``, ``rescue.selected``, ``insert.committed``, ``handover.sent``,
+``handover.delivered``.
 """
 
 from __future__ import annotations

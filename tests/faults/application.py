@@ -66,6 +66,10 @@ class Limited(Step, queue="limited"):
     """One of those of which the fleet runs only a few at once, where it is told so."""
 
 
+class Odd(Step, queue="odd"):
+    """One whose queue is on another node of a cluster of three, as are those of steps and limited ones."""
+
+
 class Seed(Job, queue="seeds"):
     """Dispatches steps from inside of its process, each at a time of its own; then waits like a step."""
 
@@ -153,6 +157,7 @@ class FaultModule(Module):
             Announcer,
             Step,
             Limited,
+            Odd,
             Seed,
             CheckPayment,
             goose.declare(Ledger, value=book),

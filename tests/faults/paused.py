@@ -1,10 +1,11 @@
-"""A worker process that may end itself at a named point: ``python paused.py [POINT NUMBER SIGNAL]``; see ``pausing``.
+"""A worker process that may end itself at a named point: ``python paused.py [POINT NUMBER SIGNAL [dispatch]]``; see ``pausing``.
 
 The test boots the same application to dispatch into the store that this one works on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import goose
 from goose import Instance, Module, worker
-from goose_queues import Job, JobContext, QueuesModule, pausing
+from goose_queues import Client, Job, JobContext, QueuesModule, pausing
 from ledger import Ledger
 from waiting import wait_until
 
@@ -27,6 +28,10 @@ class Step(Job):
         book.write("start", ctx.job_id, ctx.attempt, self.label)
         book.write("end", ctx.job_id, ctx.attempt, self.label)
         return self.label
+
+
+class Abroad(Step, queue="abroad"):
+    """One whose queue is on another node of a cluster of three."""
 
 
 class Held(Job, queue="held"):
@@ -41,7 +46,7 @@ class Held(Job, queue="held"):
 
 def application(url: str, ledger: Path) -> Instance:
     class PausedModule(Module):
-        declarations = (Step, Held, goose.declare(Ledger, value=Ledger(ledger)))
+        declarations = (Step, Abroad, Held, goose.declare(Ledger, value=Ledger(ledger)))
 
     queues = QueuesModule(url=url, workers=4, stale_job_timeout=5, poll_interval=0.5, auto_migrate=True)
     return worker(PausedModule, [queues])
@@ -64,12 +69,23 @@ class EndAt:
         os.kill(os.getpid(), self._sent)
 
 
+async def dispatch(app: Instance) -> None:
+    """A chain over two queues, from a process that runs nothing."""
+    async with goose.running(app) as kernel:
+        links = (kind(label=str(place)) for place, kind in enumerate((Step, Abroad, Step, Abroad)))
+        await kernel.get(Client).chain(*links).dispatch()
+
+
 def main(*arguments: str) -> None:
-    """The whole process: with a point, the how-manieth time and a signal, or without."""
+    """The whole process: with a point, the how-manieth time and a signal, or without; to work, or to dispatch."""
+    app = application(os.environ["DATABASE_URL"], Path(os.environ["LEDGER"]))
     if arguments:
-        point, number, sent = arguments
+        point, number, sent, *_ = arguments
         pausing.at = EndAt(point, int(number), signal.Signals[sent])
-    goose.start(application(os.environ["DATABASE_URL"], Path(os.environ["LEDGER"])))
+    if arguments[3:] == ("dispatch",):
+        asyncio.run(dispatch(app))
+    else:
+        goose.start(app)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 import goose
 from checker import check
 from faults.application import application
-from faults.load import Load, doubles
+from faults.load import Load, at_work, doubles
 from fleet import Fleet
 from goose_queues import Client
 from havoc import Havoc
@@ -57,7 +57,7 @@ async def test_restarts_under_load(fleet: Fleet, server: PrivateServer) -> None:
                     await wait_until(lambda before=load.refused: load.refused > before)
                     await asyncio.to_thread(server.start)
                 away.append(time.time() - went)
-                await resumed(fleet, havoc, load)
+                await at_work(fleet, havoc.workers, load, RESUMED)
         await wait_until(fleet.is_over, deadline=60)
     assert [worker.poll() for worker in havoc.workers] == [None, None], fleet.log.read_text()
     assert await havoc.dismiss() == [0, 0], fleet.log.read_text()
@@ -70,14 +70,3 @@ async def test_restarts_under_load(fleet: Fleet, server: PrivateServer) -> None:
     )
     assert sum(in_hand) > 0, "the restarts hit nothing"
     assert "Traceback" not in fleet.log.read_text()
-
-
-async def resumed(fleet: Fleet, havoc: Havoc, load: Load) -> None:
-    """Every worker begins a job, and a dispatch is acknowledged."""
-    at, before = time.time(), load.acknowledged
-
-    def is_at_work() -> bool:
-        begun = {entry.pid for entry in fleet.ledger.read() if entry.event == "start" and entry.at > at}
-        return begun >= {worker.pid for worker in havoc.workers} and load.acknowledged > before
-
-    await wait_until(is_at_work, deadline=RESUMED)

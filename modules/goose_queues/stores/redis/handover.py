@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from goose_queues import pausing
 from goose_queues.errors import StoreUnavailable
 from goose_queues.stores.redis.slots import Slots
 
@@ -26,6 +27,8 @@ async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset
     by_target: dict[str, list[str]] = {}
     for target, number, text in zip(sent[::3], sent[1::3], sent[2::3], strict=True):
         by_target.setdefault(target, []).extend((number, text))
+    if by_target:
+        pausing.reached("handover.sent")
     reached: set[str] = set()
     for target, messages in by_target.items():
         reached |= await deliver(slots, source, target, messages)
@@ -52,6 +55,7 @@ async def _bring(slots: Slots, source: str, target: str, messages: Sequence[str]
     while True:
         if waiting:
             heard, has_news, sent = await slots.run(target, "deliver", source, int(is_first), *waiting)
+            pausing.reached("handover.delivered")
             reached |= {target} if has_news else set()
             reached |= await hand_over(slots, target, sent)
         # Nothing was heard where others come before; else what was heard is forgotten, and what is left is next.
