@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ class Traffic:
 
 
 class _Sent:
+    is_counting = False
     count = 0
 
 
@@ -53,24 +54,34 @@ def _asked(redis: Redis) -> tuple[int, float]:
 
 
 def _count_what_is_sent() -> None:
-    """Have both kinds of connection count what they pack; once in a process."""
-    if _Sent.count:
+    """Have both kinds of connection count what they send; once in a process."""
+    if _Sent.is_counting:
         return
-    _Sent.count = 1
-    sync, asynchronous = (
-        importlib.import_module("redis.connection"),
-        importlib.import_module("redis.asyncio.connection"),
-    )
-    packers = (sync.PythonRespSerializer, "pack"), (sync.HiredisRespSerializer, "pack")
-    for kind, name in (*packers, (asynchronous.AbstractConnection, "pack_command")):
-        _count(kind, name)
+    _Sent.is_counting = True
+    for module in ("redis.connection", "redis.asyncio.connection"):
+        _count(importlib.import_module(module).AbstractConnection)
 
 
-def _count(kind: Any, name: str) -> None:
-    pack = getattr(kind, name)
+def _count(kind: Any) -> None:
+    send = kind.send_packed_command
 
-    def counting(self: object, *args: object) -> object:
-        _Sent.count += 1
-        return pack(self, *args)
+    def counting(self: object, command: bytes | str | Iterable[bytes], *args: object, **options: object) -> object:
+        packed = command.encode() if isinstance(command, str) else command
+        packed = packed if isinstance(packed, bytes) else b"".join(packed)
+        _Sent.count += _commands(packed)
+        return send(self, [packed], *args, **options)
 
-    setattr(kind, name, counting)
+    kind.send_packed_command = counting
+
+
+def _commands(packed: bytes) -> int:
+    """How many there are in what is sent: each an array of strings that say how long they are."""
+    count = at = 0
+    while at < len(packed):
+        count += 1
+        end = packed.index(b"\r\n", at)
+        words, at = int(packed[at + 1 : end]), end + 2
+        for _ in range(words):
+            end = packed.index(b"\r\n", at)
+            at = end + 2 + int(packed[at + 1 : end]) + 2
+    return count

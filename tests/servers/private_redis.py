@@ -139,6 +139,8 @@ class PrivateSentinels(_Several):
         self.sentinels: Final = [PrivateSentinel(self.servers[0]) for _ in range(3)]
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
         self.url: Final = f"redis+sentinel://{hosts}/{MASTER}"
+        self.entrance: Final = f"redis+sentinel://127.0.0.1:{self.sentinels[0].port}/{MASTER}"
+        """By way of one of them, as long as that lives."""
 
     @property
     def master(self) -> PrivateRedis:
@@ -146,6 +148,10 @@ class PrivateSentinels(_Several):
         named = [int(each.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)[1]) for each in self.sentinels]
         port = max(named, key=named.count)
         return next(server for server in self.servers if server.port == port)
+
+    def primaries(self) -> list[PrivateRedis]:
+        """Those that take writes now."""
+        return [self.master]
 
     def start(self) -> None:
         self._launch(self.servers)
@@ -167,6 +173,8 @@ class PrivateCluster(_Several):
         super().__init__()
         self.nodes: Final = [_node(**settings) for _ in range(6)]
         self.url: Final = f"redis+cluster://127.0.0.1:{self.nodes[0].port},127.0.0.1:{self.nodes[1].port}"
+        self.entrance: Final = f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+        """By way of one of them, as long as that lives."""
 
     def start(self) -> None:
         self._launch(self.nodes)
@@ -187,14 +195,24 @@ class PrivateCluster(_Several):
 
     def owner(self, slot: int) -> PrivateRedis:
         """Who has a slot, as most of those that answer see it."""
-        seen = []
+        seen = [port for first, last, port in self._ranges() if first <= slot <= last]
+        return next(node for node in self.nodes if node.port == max(seen, key=seen.count))
+
+    def primaries(self) -> list[PrivateRedis]:
+        """Those that take writes now."""
+        owners = {self.owner(first).port for first, _, _ in self._ranges()}
+        return [node for node in self.nodes if node.port in owners]
+
+    def _ranges(self) -> list[tuple[int, int, int]]:
+        """First slot, last slot and the primary's port, as each node that answers sees them."""
+        found = []
         for node in self.nodes:
             try:
                 ranges = node.ask("CLUSTER", "SLOTS")
             except (RedisError, OSError):
                 continue
-            seen += [primary[1] for first, last, primary, *_ in ranges if first <= slot <= last]
-        return next(node for node in self.nodes if node.port == max(seen, key=seen.count))
+            found += [(first, last, primary[1]) for first, last, primary, *_ in ranges]
+        return found
 
     def begin_move(self, slot: int, target: PrivateRedis) -> PrivateRedis:
         """Have a slot's owner send away whoever asks for a key that it has given away; return the owner."""

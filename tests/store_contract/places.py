@@ -17,6 +17,7 @@ from goose_queues.errors import StoreUnavailable
 from goose_queues.store import Store
 from goose_queues.stores.sql.store import SqlStore
 from goose_sql import Database
+from servers.several import SEVERAL, several
 from servers.shared import DATABASES, is_required, room
 
 
@@ -65,9 +66,9 @@ class DatabasePlace(Place):
 
 
 class RedisPlace(Place):
-    """A Redis server."""
+    """Redis, on one server or several."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: str | URL) -> None:
         super().__init__(url, str(url))
 
     def store(self) -> Store:
@@ -117,11 +118,29 @@ async def on_redis(_: Path) -> AsyncIterator[Place]:
         await place.close()
 
 
+def on_several(name: str) -> Callable[[Path], AbstractAsyncContextManager[Place]]:
+    """What this process has of such servers, emptied."""
+
+    @asynccontextmanager
+    async def here(_: Path) -> AsyncIterator[Place]:
+        # One of them leads to the others.
+        place = RedisPlace(several(name).entrance)
+        try:
+            yield place
+        finally:
+            await place.close()
+
+    return here
+
+
 PLACES: dict[str, Callable[[Path], AbstractAsyncContextManager[Place]]] = {
     "sqlite": on_sqlite,
     **{name: on_database(name) for name in DATABASES},
     "redis": on_redis,
 }
+ON_SEVERAL: Final = {name: on_several(name) for name in SEVERAL}
+"""Where the short form of the suite runs as well."""
+EVERYWHERE: Final = {**PLACES, **ON_SEVERAL}
 ON_DATABASES: Final = ("sqlite", *DATABASES)
 """The places where jobs can be a part of the caller's own transaction."""
 
@@ -131,7 +150,7 @@ async def open_or_skip(place: Place, name: str) -> Store:
     try:
         return await place.open()
     except StoreUnavailable as error:
-        if is_required(name):
+        if is_required(name) or name in ON_SEVERAL:
             raise
         pytest.skip(f"{name} is not here: {error}")
 

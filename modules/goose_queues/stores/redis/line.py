@@ -60,9 +60,10 @@ class Line:
         try:
             async with asyncio.timeout(self._patience) as limit:
                 await connection.send_packed_command(packed, check_health=False)
-                for _ in commands:
-                    answers.append(await self.read())
+                answers.append(await self.read())
+                for _ in commands[1:]:
                     limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+                    answers.append(await self.read())
         except TimeoutError as error:
             raise AnswerLost(self._address.text, f"{self._node} did not answer within {self._patience:g} s.") from error
         except (RedisError, OSError) as error:

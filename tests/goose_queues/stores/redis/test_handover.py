@@ -16,6 +16,7 @@ from goose_queues.stores.redis.errors import AnswerLost
 from goose_queues.stores.redis.parcels import LARGE
 from goose_queues.stores.redis.servers import Run, Servers
 from goose_queues.stores.redis.store import RedisStore
+from servers.several import SEVERAL, several
 from servers.shared import room
 from store_contract.making import (
     ERROR,
@@ -66,8 +67,11 @@ class Unlucky(Servers):
             self.unsent -= set(scripts)
 
 
-@pytest.fixture
-async def servers() -> Unlucky:
+@pytest.fixture(params=["redis", *SEVERAL])
+async def servers(request: pytest.FixtureRequest) -> Unlucky:
+    """In the cluster, the queues a and b are on different nodes."""
+    if request.param in SEVERAL:
+        return Unlucky(several(request.param).entrance)
     there = room("redis")
     there.empty()
     return Unlucky(there.url.render_as_string(hide_password=False))

@@ -30,7 +30,7 @@ function job.add(fields, now, first)
     end
     data[#data + 1] = id
     data[#data + 1] = table.concat({
-      state, digits(due, 1), digits(now, 1), fields[at + 3], fields[at + 4], fields[at + 5] .. '\n' .. fields[at + 6]
+      state, due == now and '-' or digits(due, 1), digits(now, 1), fields[at + 3], fields[at + 4], fields[at + 5] .. '\n' .. fields[at + 6]
     }, ' ')
   end
   call_with_all('ZADD', INDEX, members)

@@ -1,19 +1,28 @@
 -- include: fresh
 -- A job, in two fields of the data. What was dispatched never changes:
 --
---   <id>    state, due time, time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
---           the other facts as JSON, on one line; then the payload
+--   <id>    state, due time (-: that of dispatch), time of dispatch, batch of which it is a member, home of its chain or
+--           batch, and a list of the other facts as JSON, on one line; then the payload
 --   <id>\n  what has become of it since, as MessagePack: only once there is something
 --
 -- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
+
+-- What is reckoned with, and so has to be a number, whatever a hand has written there.
+local NUMBERS = {'due', 'attempts', 'failures', 'deaths', 'lease', 'began', 'ended', 'broken_at'}
 
 -- What has become of a job: state, due, attempts, failures, deaths, token, worker, lease, began, blameless, doomed, asked
 -- (to end), note, error, result, progress, ended, broken_at.
 function job.unpack(text)
   if not text then return {} end
   local ok, run = pcall(cmsgpack.unpack, text)
-  if ok and type(run) == 'table' then return run end
-  return {corrupt = true}
+  if not ok or type(run) ~= 'table' then return {corrupt = true} end
+  for _, name in ipairs(NUMBERS) do
+    local value = run[name]
+    if value and (type(value) ~= 'number' or value ~= value or math.abs(value) > 1e16) then
+      run[name], run.corrupt = nil, true
+    end
+  end
+  return run
 end
 
 -- A job of its two fields; `corrupt` names what of it makes no sense.
@@ -21,12 +30,12 @@ function job.read(id, body, text)
   local run = job.unpack(text)
   local it = {id = id, body = body, run = run}
   local state, due, created, batch, home, facts =
-    string.match(body, '^(%l) (%d+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
+    string.match(body, '^(%l) ([%d-]+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
   if not state then
     it.corrupt, state, due, created, facts = 'body', 'r', 0, 0, '[]'
   end
   it.state = run.state or state
-  it.due = run.due or tonumber(due)
+  it.due = run.due or tonumber(due) or tonumber(created)
   it.created = tonumber(created)
   it.batch = batch ~= '-' and batch or nil
   it.home = home ~= '-' and home or nil
