@@ -87,7 +87,7 @@ class Dispatch:
                 yield number, queue, message, _json({**_groups(some), "ids": ids})
 
     def batches_text(self) -> str:
-        """What ``commit.lua`` takes after the dispatch's name."""
+        """What ``commit.lua`` takes in the end."""
         return _json(self._batches())
 
     def _batches(self) -> list[dict[str, Any]]:

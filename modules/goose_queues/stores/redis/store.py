@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
-from goose_queues.errors import ForeignSession, JobConflict, JobExists, JobNotFound, QueueError
+from goose_queues.errors import ForeignSession, JobConflict, JobExists, JobNotFound, QueueError, StoreUnavailable
 from goose_queues.ids import new_id
 from goose_queues.pausing import reached
 from goose_queues.record import (
@@ -348,11 +348,19 @@ class RedisStore:
 
     async def _store_in_pieces(self, dispatch: Dispatch) -> None:
         """The same for many jobs: piece by piece to their home, which takes all of them at once, then on to their queues."""
-        name, home = new_id(), dispatch.home
+        name, home, pieces = new_id(), dispatch.home, 0
         for piece in dispatch.pieces():
+            pieces += 1
             if await self._twice(home, "stage", name, *piece) == "exists":
                 raise JobExists(self._servers.url)
-        for target in await self._twice(home, "commit", name, dispatch.batches_text()):
+        rest = (pieces, dispatch.batches_text())
+        try:
+            targets = await self._slots.run(home, "commit", name, 0, *rest)
+        except AnswerLost:
+            targets = await self._slots.run(home, "commit", name, 1, *rest)
+        if targets == "lost":
+            raise StoreUnavailable(self._servers.url, "it has lost a part of what was sent to it: dispatch it again.")
+        for target in targets:
             await deliver(self._slots, home, target)
         self._wakeup.tell(dispatch.news)
 
