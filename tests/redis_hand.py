@@ -110,7 +110,8 @@ class RedisHand:
         line, _, payload = self.client.hget(data, job).decode().partition("\n")
         *head, facts = line.split(" ", 5)
         old, number, *others = json.loads(facts)
-        place = f"{32767 - number:05}{int(head[1]):016}{job}"
+        due = head[2] if head[1] == "-" else head[1]
+        place = f"{32767 - number:05}{int(due):016}{job}"
         if not self.client.zrem(index, f"r\n{old}\n{place}"):
             raise LookupError("it is not ready")
         self.client.zadd(index, {f"r\n{name}\n{place}": 0})
@@ -150,7 +151,8 @@ class RedisHand:
 
 def _found(job: str, state: str, attempts: str, failures: str, deaths: str, body: str) -> Found:
     line, _, payload = body.partition("\n")
-    facts: Sequence[Any] = json.loads(line.split(" ", 5)[-1])
+    # What a job has not is left out at the end.
+    facts: Sequence[Any] = json.loads(line.split(" ", 5)[-1]) + [None] * 9
     return Found(
         job,
         _STATUSES[state],

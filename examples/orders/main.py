@@ -11,7 +11,7 @@ from goose_queues import QueuesModule
 platform = ApiPlatform(
     port=int(os.environ.get("PORT", "8080")), name="orders", version="1.0.0", errors={OrderNotFound: 404}
 )
-queues_module = QueuesModule(workers={"orders": 2, "emails": 4})
+queues_module = QueuesModule(workers={"orders": 2, "emails": 4})  # the jobs are where GOOSE_QUEUES_URL says
 
 app = api(platform, AppModule, [queues_module])
 

@@ -45,7 +45,7 @@ async def open_session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         with opened_here(unit_of(session)):
             yield session
     finally:
-        await to_its_end(session.close())
+        await to_its_end(_close(session))
 
 
 @asynccontextmanager
@@ -71,7 +71,16 @@ async def _end(subject: AsyncSession | AsyncConnection, error: BaseException | N
         elif subject.in_transaction():
             await subject.rollback()
     finally:
+        await _close(subject)
+
+
+async def _close(subject: AsyncSession | AsyncConnection) -> None:
+    """Let go of it; what its commit has begun elsewhere is done when this returns."""
+    unit = unit_of(subject)
+    try:
         await subject.close()
+    finally:
+        await unit.followed()
 
 
 async def to_its_end(work: Coroutine[Any, Any, T], *, grace: float | None = None) -> T:

@@ -81,7 +81,7 @@ def unit_of(subject: Subject) -> Unit:
 class Unit:
     """A transaction that somebody has open."""
 
-    __slots__ = ("__weakref__", "_after_commit", "_committed", "_connection", "_lock", "_subject")
+    __slots__ = ("__weakref__", "_after_commit", "_committed", "_connection", "_following", "_lock", "_subject")
 
     def __init__(self, subject: AsyncSession | Session | weakref.ref[Any]) -> None:
         self._subject = subject
@@ -90,6 +90,7 @@ class Unit:
         """Of a session: the connection on which its transaction runs, from its first statement on."""
         self._committed = False
         self._after_commit: list[Callable[[], None]] = []
+        self._following: list[asyncio.Future[Any]] = []
 
     @property
     def subject(self) -> Subject:
@@ -171,6 +172,16 @@ class Unit:
             after_commit_of(connection, callback)
         else:
             self._after_commit.append(callback)
+
+    def follow(self, work: asyncio.Future[Any]) -> None:
+        """Have whoever ends this unit wait for some work that its commit has begun, whatever comes of that."""
+        self._following.append(work)
+
+    async def followed(self) -> None:
+        """Wait for all such work."""
+        following, self._following = self._following, []
+        if following:
+            await asyncio.wait(following)
 
     def _see(self, connection: Connection | None) -> None:
         self._connection = weakref.ref(connection) if connection is not None else None

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 import goose
 import goose_sql.urls
-from bad_inputs.case import Bench, Case, accepted, refused, refused_at_boot
+from bad_inputs.case import ON_DATABASES, ON_REDIS, Bench, Case, accepted, refused, refused_at_boot
 from bad_inputs.jobs import Good
 from goose import ConfigError, Instance, Module
 from goose_queues import (
@@ -20,11 +20,15 @@ from goose_queues import (
     InvalidQueueName,
     Job,
     JobContext,
+    QueueError,
     QueuesModule,
     StoreUnavailable,
 )
 from goose_queues.backoff import Backoff
+from goose_queues.stores.redis.errors import UnsupportedServer
 from goose_sql.errors import BadUrl, MissingDriver, UnsupportedDatabase
+from redis_hand import RedisHand
+from servers.private_redis import PrivateRedis
 
 SECRET = "hunter2"
 DURATION = "must be a non-negative timedelta or number of seconds"
@@ -96,17 +100,55 @@ async def old_database(bench: Bench) -> None:
 
 
 async def no_such_database(bench: Bench) -> None:
-    if not bench.is_server:
-        return
     url = make_url(bench.url).set(database="nowhere", password=SECRET).render_as_string(hide_password=False)
     await a_url(57, "", url, StoreUnavailable, ":***@", "/nowhere is not available: ", "nowhere").show(bench)
 
 
 async def nobody_listens(bench: Bench) -> None:
-    if not bench.is_server:
-        return
-    url = make_url(bench.url).set(port=1, password=SECRET).render_as_string(hide_password=False)
+    url = make_url(bench.url).set(port=1, username="ann", password=SECRET).render_as_string(hide_password=False)
     await a_url(57, "", url, StoreUnavailable, ":***@", " is not available: ").show(bench)
+
+
+async def old_redis(bench: Bench) -> None:
+    bench.patch.setattr("goose_queues.stores.redis.boot._OLDEST", (99, 1))
+    await refused_at_boot(60, "", (Good,), UnsupportedServer, ": found ", ", need 99.1 or newer").show(bench)
+
+
+async def evicting(bench: Bench) -> None:
+    """A server that throws away what it likes when its memory is full."""
+    with PrivateRedis(maxmemory_policy="allkeys-lru") as server:
+        advice = "set maxmemory-policy noeviction"
+        await refused_at_boot(61, "", (Good,), ConfigError, "allkeys-lru", advice, url=str(server.url)).show(bench)
+
+
+async def missing_redis(bench: Bench) -> None:
+    bench.patch.setattr("goose_queues.stores.redis.servers.find_spec", lambda _: None)
+    url = f"redis://ann:{SECRET}@db"
+    await refused_at_boot(57, "", (Good,), ConfigError, "goose-framework[redis]", url=url).show(bench)
+
+
+async def no_such_number(bench: Bench) -> None:
+    url = make_url(bench.url).set(database="9999").render_as_string(hide_password=False)
+    await a_url(57, "", url, QueueError, "/9999", "DB index is out of range").show(bench)
+
+
+async def wrong_password(bench: Bench) -> None:
+    url = make_url(bench.url).set(username="ann", password=SECRET).render_as_string(hide_password=False)
+    wanted = "it does not accept the user and password of the URL"
+    await a_url(57, "", url, StoreUnavailable, "ann:***@", wanted).show(bench)
+
+
+async def no_permission(bench: Bench) -> None:
+    """A user who may read, and not write."""
+    assert isinstance(bench.hand, RedisHand)
+    bench.hand.client.execute_command(
+        "ACL", "SETUSER", "reader", "on", f">{SECRET}", "~*", "&*", "+@read", "+@connection"
+    )
+    url = make_url(bench.url).set(username="reader", password=SECRET).render_as_string(hide_password=False)
+    try:
+        await a_url(57, "", url, StoreUnavailable, "reader:***@", "its user may not do this").show(bench)
+    finally:
+        bench.hand.client.execute_command("ACL", "DELUSER", "reader")
 
 
 async def on_a_network(bench: Bench) -> None:
@@ -197,10 +239,18 @@ CASES = [
     a_module(59, "short-lease", {"stale_job_timeout": 1}, "stale_job_timeout=1: at least 5 s"),
     a_module(59, "no-poll-interval", {"poll_interval": 0}, "poll_interval=0: at least 50 ms"),
     a_module(59, "both", {"stale_job_timeout": 1, "poll_interval": 0}, "stale_job_timeout=1: ", "poll_interval=0: "),
-    accepted(57, "no-such-database", no_such_database, stores=0),
-    accepted(57, "nobody-listens", nobody_listens, stores=0),
+    accepted(57, "no-such-database", no_such_database, stores=0, places=frozenset({"server"})),
+    accepted(57, "nobody-listens", nobody_listens, stores=0, places=frozenset({"server", "redis"})),
+    a_url(57, "redis-scheme", f"redis+twemproxy://ann:{SECRET}@db", ConfigError, "ann:***@db"),
+    a_url(57, "redis-database", f"redis://ann:{SECRET}@db/jobs", ConfigError, "ann:***@db", "the number of a database"),
+    accepted(57, "redis-package", missing_redis, stores=0),
+    accepted(57, "redis-no-such-database", no_such_number, stores=0, places=ON_REDIS),
+    accepted(57, "redis-password", wrong_password, stores=0, places=ON_REDIS),
+    accepted(57, "redis-permission", no_permission, stores=0, places=ON_REDIS),
     a_module(57, "small-pool", {"pool_size": 1}, "pool_size=1: an integer 2..1000"),
-    accepted(60, "old-database", old_database, stores=0),
+    accepted(60, "old-database", old_database, stores=0, places=ON_DATABASES),
+    accepted(60, "redis-old", old_redis, stores=0, places=ON_REDIS),
+    accepted(61, "redis-eviction", evicting, stores=0, places=ON_REDIS),
     a_module(63, "negative", {"workers": {"exports": -1}}, "workers={'exports': -1}", WORKERS),
     a_module(63, "many", {"workers": 10**6}, "workers=1000000", WORKERS),
     a_module(63, "text", {"workers": "4"}, "workers='4'", WORKERS),

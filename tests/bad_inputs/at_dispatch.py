@@ -176,7 +176,7 @@ async def timeout_above_the_lease(bench: Bench) -> None:
 
 async def no_timeout(bench: Bench) -> None:
     handle = await bench.queue.dispatch(Good()).timeout(None)
-    assert bench.hand("select timeout from goose_jobs where id = ?", handle.id) == [(None,)]
+    assert bench.found(handle.id).timeout is None
     assert await handle.result(timeout=30) == 42
 
 

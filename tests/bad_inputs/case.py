@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import pytest
 from sqlalchemy import make_url
@@ -18,20 +18,26 @@ import goose
 from goose import Kernel, Module
 from goose_queues import Client, JobStatus, QueuesModule
 from goose_queues.supervisor import Supervisor
-from servers.shared import connect
+from hand import Found, Hand
+from servers.shared import connect, driver_of
 from waiting import wait_until
 
 Show: TypeAlias = Callable[["Bench"], Awaitable[None]]
+Place: TypeAlias = Literal["sqlite", "server", "redis"]
+EVERYWHERE: Final[frozenset[Place]] = frozenset({"sqlite", "server", "redis"})
+ON_DATABASES: Final[frozenset[Place]] = frozenset({"sqlite", "server"})
+ON_REDIS: Final[frozenset[Place]] = frozenset({"redis"})
 
 
 @dataclass
 class Bench:
-    """A running application with a queue and workers, and a hand that edits its tables."""
+    """A running application with a queue and workers, and a hand that edits what it has stored."""
 
     kernel: Kernel
     url: str
     folder: Path
     """Where other applications have their files."""
+    hand: Hand
     log: pytest.LogCaptureFixture = field(init=False)
     patch: pytest.MonkeyPatch = field(init=False)
 
@@ -43,24 +49,28 @@ class Bench:
     def supervisor(self) -> Supervisor:
         return self.kernel.get(Supervisor)
 
-    def hand(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run SQL on the queue's database, past the queue."""
+    def sql(self, statement: str, *values: Any) -> None:
+        """Run SQL on the queue's database, past the queue, with ``%s`` for each value."""
         if not self.is_server:
-            file = self.url.removeprefix("sqlite:///")
-            with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as connection:
-                return connection.execute(sql, parameters).fetchall()
+            with closing(sqlite3.connect(make_url(self.url).database or "", timeout=30)) as connection, connection:
+                connection.execute(statement.replace("%s", "?"), values)
+            return
         with closing(connect(make_url(self.url))) as connection, connection.cursor() as cursor:
-            cursor.execute(sql.replace("?", "%s"), parameters)
-            return list(cursor.fetchall()) if cursor.description else []
+            cursor.execute(statement, values)
+
+    @property
+    def place(self) -> Place:
+        """What the queue is on."""
+        return "redis" if driver_of(self.url) == "redis" else "server" if self.is_server else "sqlite"
 
     @property
     def is_server(self) -> bool:
         """Whether the queue is on a server, whose columns take values of their own type only."""
         return not self.url.startswith("sqlite:")
 
-    def stored(self) -> int:
-        """How many jobs there are, in whatever state."""
-        return int(self.hand("select count(*) from goose_jobs")[0][0])
+    def found(self, job_id: str) -> Found:
+        """A job as it is stored."""
+        return next(job for job in self.hand.jobs() if job.id == job_id)
 
     async def ended(self, job_id: str) -> JobStatus:
         """The status of a job once it has finished."""
@@ -97,12 +107,14 @@ class Case:
         what: The input, in a word or two.
         show: Does it, and checks what comes of it.
         stores: How many jobs are stored thereby: none, where it is refused.
+        places: Where there is such an input.
     """
 
     row: int
     what: str
     show: Show
     stores: int = 0
+    places: frozenset[Place] = EVERYWHERE
 
     @property
     def id(self) -> str:
@@ -139,9 +151,9 @@ def refused_at_boot(
     return refused(row, what, boot, error, *facts)
 
 
-def accepted(row: int, what: str, show: Show, stores: int = 1) -> Case:
+def accepted(row: int, what: str, show: Show, stores: int = 1, *, places: frozenset[Place] = EVERYWHERE) -> Case:
     """It is no fault, or one that is met later; what then happens is the case's own affair."""
-    return Case(row, what, show, stores)
+    return Case(row, what, show, stores, places)
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

@@ -208,14 +208,14 @@ async def ends_its_process(bench: Bench) -> None:
     command = [sys.executable, "-c", KILLS_ITS_PROCESS, bench.url]
     process = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
     assert process.returncode == 3
-    bench.hand("update goose_jobs set lease_until = 0 where id = ? and state = 'processing'", handle.id)
+    assert bench.hand.lapse(job=handle.id) == {handle.id}
 
     async def is_back() -> bool:
         return (await handle.status()).status == "pending"
 
     await wait_until(is_back)
-    counts = bench.hand("select attempts, failures, deaths from goose_jobs where id = ?", handle.id)
-    assert counts == [(1, 0, 1)]
+    found = bench.found(handle.id)
+    assert (found.attempts, found.failures, found.deaths) == (1, 0, 1)
 
 
 async def changes_its_payload(bench: Bench) -> None:
@@ -231,7 +231,7 @@ async def changes_its_payload(bench: Bench) -> None:
     status = await act(bench, change, Again)
     assert (status.status, status.attempts, seen) == ("failed", 2, [[], []])
     assert "Instance is frozen" in str(status.error)
-    assert bench.hand("select payload from goose_jobs where id = ?", status.id) == [('{"note":[]}',)]
+    assert bench.found(status.id).payload == '{"note":[]}'
 
 
 async def forgets_next(bench: Bench) -> None:

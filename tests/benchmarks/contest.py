@@ -21,7 +21,7 @@ from .place import SQLITE, STORES, Store, file_in, place
 
 OURS = "goose"
 RAW = "raw"
-PEERS = ("huey", "pgqueuer", "oban", "procrastinate")
+PEERS = ("huey", "pgqueuer", "oban", "procrastinate", "dramatiq", "taskiq", "saq")
 """Packages that take part where they are installed: the first word of a contestant's name."""
 
 

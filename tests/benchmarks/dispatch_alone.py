@@ -8,7 +8,7 @@ from . import raw
 from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import Counter, rate
 from .peer import Huey
-from .place import MARIADB, POSTGRESQL
+from .place import MARIADB, POSTGRESQL, REDIS
 
 
 def goose(trial: Trial) -> Figures:
@@ -71,6 +71,37 @@ def raw_server(trial: Trial) -> Figures:
     return dispatch_alone(trial)
 
 
+def dramatiq(trial: Trial) -> Figures:
+    """``actor.send(...)`` in a loop."""
+    from .dramatiq_peer import dramatiq as opening
+    from .served import dispatch_alone
+
+    return dispatch_alone(trial, opening)
+
+
+def taskiq(trial: Trial) -> Figures:
+    """``await task.kiq(...)`` in a loop."""
+    from .served import dispatch_alone
+    from .taskiq_peer import taskiq as opening
+
+    return dispatch_alone(trial, opening)
+
+
+def saq(trial: Trial) -> Figures:
+    """``await queue.enqueue(...)`` in a loop."""
+    from .saq_peer import saq as opening
+    from .served import dispatch_alone
+
+    return dispatch_alone(trial, opening)
+
+
+def raw_redis(trial: Trial) -> Figures:
+    """One entry of a stream, in a loop."""
+    from .raw_redis import dispatch_alone
+
+    return dispatch_alone(trial)
+
+
 BENCHMARK = Benchmark(
     name="dispatch_alone",
     question="dispatches awaited one by one",
@@ -85,6 +116,10 @@ BENCHMARK = Benchmark(
             floors=(Floor("rate", 1.0, against="oban"),),
         ),
         MARIADB: Lineup({OURS: goose, RAW: raw_server}),
+        REDIS: Lineup(
+            {OURS: goose, "dramatiq": dramatiq, "taskiq": taskiq, "saq": saq, RAW: raw_redis},
+            floors=(Floor("rate", 1.0, against="saq"),),
+        ),
     },
 )
 

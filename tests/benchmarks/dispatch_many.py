@@ -8,7 +8,7 @@ import uuid
 
 from .contest import OURS, RAW, Benchmark, BenchmarkError, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import rate
-from .place import MARIADB, POSTGRESQL
+from .place import MARIADB, POSTGRESQL, REDIS
 
 
 def goose(trial: Trial) -> Figures:
@@ -64,6 +64,37 @@ def raw_server(trial: Trial) -> Figures:
     return dispatch_many(trial)
 
 
+def dramatiq(trial: Trial) -> Figures:
+    """``actor.send(...)`` in a loop: it has nothing for many."""
+    from .dramatiq_peer import dramatiq as opening
+    from .served import dispatch_many
+
+    return dispatch_many(trial, opening)
+
+
+def taskiq(trial: Trial) -> Figures:
+    """``await task.kiq(...)``, gathered by the thousand: it has nothing for many."""
+    from .served import dispatch_many
+    from .taskiq_peer import taskiq as opening
+
+    return dispatch_many(trial, opening)
+
+
+def saq(trial: Trial) -> Figures:
+    """``await queue.enqueue(...)``, gathered by the thousand: it has nothing for many."""
+    from .saq_peer import saq as opening
+    from .served import dispatch_many
+
+    return dispatch_many(trial, opening)
+
+
+def raw_redis(trial: Trial) -> Figures:
+    """A thousand entries of a stream in each round trip."""
+    from .raw_redis import dispatch_many
+
+    return dispatch_many(trial)
+
+
 def _renew(row: tuple[object, ...], job_id: str) -> tuple[object, ...]:
     """The row for another job: its UUID replaced wherever it stands, its integer key left to SQLite."""
     return tuple(_renewed(value, position, job_id) for position, value in enumerate(row))
@@ -102,6 +133,10 @@ BENCHMARK = Benchmark(
             {OURS: goose, "pgqueuer": pgqueuer, "oban": oban, RAW: raw_server}, floors=(Floor("rate", 20_000),)
         ),
         MARIADB: Lineup({OURS: goose, RAW: raw_server}, floors=(Floor("rate", 20_000),)),
+        REDIS: Lineup(
+            {OURS: goose, "dramatiq": dramatiq, "taskiq": taskiq, "saq": saq, RAW: raw_redis},
+            floors=(Floor("rate", 20_000),),
+        ),
     },
 )
 

@@ -10,7 +10,7 @@ from . import raw
 from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import Counter, rate
 from .peer import Huey
-from .place import MARIADB, POSTGRESQL
+from .place import MARIADB, POSTGRESQL, REDIS
 
 CALLERS = 50
 
@@ -102,6 +102,36 @@ def raw_server(trial: Trial) -> Figures:
     return dispatch_together(trial, CALLERS)
 
 
+def dramatiq(trial: Trial) -> Figures:
+    """Fifty threads that send."""
+    from .dramatiq_peer import dispatch_together
+
+    return dispatch_together(trial, CALLERS)
+
+
+def taskiq(trial: Trial) -> Figures:
+    """Fifty tasks that call ``kiq``."""
+    from .served import dispatch_together
+    from .taskiq_peer import taskiq as opening
+
+    return dispatch_together(trial, opening, CALLERS)
+
+
+def saq(trial: Trial) -> Figures:
+    """Fifty tasks that enqueue."""
+    from .saq_peer import saq as opening
+    from .served import dispatch_together
+
+    return dispatch_together(trial, opening, CALLERS)
+
+
+def raw_redis(trial: Trial) -> Figures:
+    """Fifty entries of a stream in each round trip."""
+    from .raw_redis import dispatch_together
+
+    return dispatch_together(trial, CALLERS)
+
+
 ALONE = "pgqueuer one task"
 BENCHMARK = Benchmark(
     name="dispatch_together",
@@ -117,6 +147,7 @@ BENCHMARK = Benchmark(
             floors=(Floor("rate", 3.0, against=ALONE),),
         ),
         MARIADB: Lineup({OURS: goose, RAW: raw_server}),
+        REDIS: Lineup({OURS: goose, "dramatiq": dramatiq, "taskiq": taskiq, "saq": saq, RAW: raw_redis}),
     },
 )
 

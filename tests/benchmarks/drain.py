@@ -10,7 +10,7 @@ from . import raw
 from .contest import OURS, RAW, Benchmark, BenchmarkError, Contestant, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import Counter, drained
 from .peer import Huey
-from .place import MARIADB, POSTGRESQL
+from .place import MARIADB, POSTGRESQL, REDIS
 
 _HUNDRED = 100
 
@@ -92,6 +92,37 @@ def raw_server(trial: Trial) -> Figures:
     return drain(trial)
 
 
+def dramatiq(trial: Trial) -> Figures:
+    """Dramatiq's worker, from its start until the last job has run."""
+    from .dramatiq_peer import dramatiq as opening
+    from .served import drain
+
+    return drain(trial, opening)
+
+
+def taskiq(trial: Trial) -> Figures:
+    """taskiq's receiver, from its start until the last job has run."""
+    from .served import drain
+    from .taskiq_peer import taskiq as opening
+
+    return drain(trial, opening)
+
+
+def saq(trial: Trial) -> Figures:
+    """SAQ's worker, from its start until the last job has run."""
+    from .saq_peer import saq as opening
+    from .served import drain
+
+    return drain(trial, opening)
+
+
+def raw_redis(trial: Trial) -> Figures:
+    """Read a hundred entries of a stream, acknowledge them, until none is left."""
+    from .raw_redis import drain
+
+    return drain(trial)
+
+
 ON_POSTGRESQL = "goose on postgresql"
 METRICS = (Metric("rate", "jobs/s"), Metric("cpu", "s/1,000", more_is_better=False))
 PGQUEUER: dict[str, Contestant] = {"pgqueuer": pgqueuer, "pgqueuer by 500": pgqueuer_large}
@@ -113,6 +144,10 @@ BENCHMARK = Benchmark(
             {**ON_SERVERS, ON_POSTGRESQL: goose},
             floors=(Floor("rate", 0.4, against=ON_POSTGRESQL), Floor("rate", 0.4, against=RAW)),
             stores={ON_POSTGRESQL: POSTGRESQL},
+        ),
+        REDIS: Lineup(
+            {OURS: goose, "dramatiq": dramatiq, "taskiq": taskiq, "saq": saq, RAW: raw_redis},
+            floors=(Floor("rate", 1.0, against="dramatiq"),),
         ),
     },
 )

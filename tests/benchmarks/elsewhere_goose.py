@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 import goose
 from goose import Kernel, Module
-from goose_queues import Job, JobContext, QueuesModule
+from goose_queues import Job, JobContext
 
-from .ours import Work
+from .ours import Work, queues_of
 
 
 class Nap(Job, timeout=None, max_retries=0):
@@ -53,8 +53,7 @@ class NapModule(Module):
 @asynccontextmanager
 async def napping(url: str, slots: int = 0) -> AsyncIterator[Kernel]:
     """Boot the application on a database; without slots it has no workers."""
-    queues = QueuesModule(url=url, workers=slots, auto_migrate=True)
-    async with goose.running(goose.worker(NapModule, [queues]), background=slots > 0) as kernel:
+    async with goose.running(goose.worker(NapModule, [queues_of(url, slots)]), background=slots > 0) as kernel:
         yield kernel
 
 

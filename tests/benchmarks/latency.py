@@ -9,7 +9,7 @@ from . import raw
 from .contest import OURS, RAW, Benchmark, Figures, Floor, Lineup, Metric, Trial, contend
 from .measure import LIMIT, Counter, percentiles
 from .peer import Huey
-from .place import MARIADB, POSTGRESQL
+from .place import MARIADB, POSTGRESQL, REDIS
 
 PAUSE = 0.01
 """Seconds between two dispatches, so that the worker has nothing to do when the next one comes."""
@@ -88,6 +88,37 @@ def raw_server(trial: Trial) -> Figures:
     return latency(trial, PAUSE)
 
 
+def dramatiq(trial: Trial) -> Figures:
+    """A worker's threads in the process that sends; its consumer asks at growing intervals."""
+    from .dramatiq_peer import dramatiq as opening
+    from .served import latency
+
+    return latency(trial, opening, PAUSE)
+
+
+def taskiq(trial: Trial) -> Figures:
+    """A receiver in the event loop that calls ``kiq``, waiting for its stream."""
+    from .served import latency
+    from .taskiq_peer import taskiq as opening
+
+    return latency(trial, opening, PAUSE)
+
+
+def saq(trial: Trial) -> Figures:
+    """A worker in the event loop that enqueues, each slot waiting for the list."""
+    from .saq_peer import saq as opening
+    from .served import latency
+
+    return latency(trial, opening, PAUSE)
+
+
+def raw_redis(trial: Trial) -> Figures:
+    """What the server alone asks for: an entry that is added, and its being read."""
+    from .raw_redis import latency
+
+    return latency(trial, PAUSE)
+
+
 FLOORS_ON_SERVERS = (Floor("p50", 5.0), Floor("p99", 12.0))
 BENCHMARK = Benchmark(
     name="latency",
@@ -103,6 +134,9 @@ BENCHMARK = Benchmark(
             FLOORS_ON_SERVERS,
         ),
         MARIADB: Lineup({OURS: goose, RAW: raw_server}, FLOORS_ON_SERVERS),
+        REDIS: Lineup(
+            {OURS: goose, "dramatiq": dramatiq, "taskiq": taskiq, "saq": saq, RAW: raw_redis}, (Floor("p50", 3.0),)
+        ),
     },
 )
 

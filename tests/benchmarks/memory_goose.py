@@ -13,10 +13,11 @@ import psutil
 
 import goose
 from goose import Module
-from goose_queues import Client, Job, JobContext, JobFailed, JobHandle, QueuesModule
+from goose_queues import Client, Job, JobContext, JobFailed, JobHandle
 
 from .contest import BenchmarkError, Trial
 from .measure import LIMIT
+from .ours import queues_of
 
 WAVE = 500
 """Jobs between two samples."""
@@ -99,9 +100,8 @@ async def _run(trial: Trial) -> list[Sample]:
     process, found = psutil.Process(), list[Sample]()
     numbers = iter(range(trial.size))
     dispatched = 0
-    queues = QueuesModule(url=trial.url, workers=SLOTS, auto_migrate=True)
     logging.getLogger("goose_queues").setLevel(logging.CRITICAL)
-    async with goose.running(goose.worker(MemoryModule, [queues]), background=True) as kernel:
+    async with goose.running(goose.worker(MemoryModule, [queues_of(trial.url, SLOTS)]), background=True) as kernel:
         client = kernel.get(Client)
         while wave := [_job(number) for number in islice(numbers, WAVE)]:
             await _dispatch(client, wave)

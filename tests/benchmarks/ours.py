@@ -16,6 +16,7 @@ from goose_queues import Client, Job, JobContext, QueuesModule
 
 from .contest import BenchmarkError, Trial
 from .measure import LIMIT, Counter, text_for
+from .traffic import Traffic, watched
 
 WORKERS = 100
 """Concurrent jobs of the queue in this process: as many as a claim of the raw contestant takes."""
@@ -58,9 +59,17 @@ async def running(
 ) -> AsyncIterator[Client]:
     """Boot the application on the trial's database; gives its client."""
     Handled.by = staticmethod(counter)
-    queues = QueuesModule(url=trial.url, workers=workers, auto_migrate=True)
-    async with goose.running(goose.worker(BenchModule, [queues]), background=background) as kernel:
+    async with goose.running(
+        goose.worker(BenchModule, [queues_of(trial.url, workers)]), background=background
+    ) as kernel:
         yield kernel.get(Client)
+
+
+def queues_of(url: str, workers: int) -> QueuesModule:
+    """The module that keeps its jobs there."""
+    if url.startswith("redis"):
+        return QueuesModule(driver="redis", url=url, workers=workers)
+    return QueuesModule(url=url, workers=workers, auto_migrate=True)
 
 
 def job(number: int) -> Work:
@@ -156,6 +165,22 @@ def latencies(trial: Trial, pause: float) -> list[float]:
                     await started.wait()
         counter.verify()
         return seconds
+
+    return asyncio.run(measure())
+
+
+def traffic(trial: Trial) -> tuple[Traffic, Traffic]:
+    """What the server is asked by jobs that are dispatched one by one, and then by workers that run them."""
+
+    async def measure() -> tuple[Traffic, Traffic]:
+        counter = Counter(trial.size)
+        async with running(trial, counter, background=False) as client:
+            with watched(trial.url) as dispatched:
+                for number in range(trial.size):
+                    await client.dispatch(job(number))
+        with watched(trial.url) as worked:
+            await _run_what_waits(trial, counter)
+        return dispatched, worked
 
     return asyncio.run(measure())
 

@@ -1,7 +1,8 @@
 """Where a trial stores its jobs: a fresh file, or a database of its own on a server, dropped afterwards.
 
 ``contest`` and ``run`` make one for each trial. A server is found as the tests find it, by GOOSE_TEST_POSTGRES and
-GOOSE_TEST_MYSQL, else at its usual port; the user of that URL must be allowed to create databases.
+GOOSE_TEST_MYSQL, else at its usual port; the user of that URL must be allowed to create databases. On Redis each trial has
+a server of its own.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
-Store: TypeAlias = Literal["sqlite", "postgresql", "mariadb"]
+from .private_redis import private_redis, version
+
+Store: TypeAlias = Literal["sqlite", "postgresql", "mariadb", "redis"]
 
 SQLITE: Store = "sqlite"
 POSTGRESQL: Store = "postgresql"
 MARIADB: Store = "mariadb"
+REDIS: Store = "redis"
 STORES: tuple[Store, ...] = get_args(Store)
 
 _SERVERS = {
@@ -41,6 +45,10 @@ def place(store: Store, folder: Path) -> Iterator[str]:
     if store == SQLITE:
         yield f"sqlite:///{file_in(folder)}"
         return
+    if store == REDIS:
+        with private_redis(folder) as url:
+            yield url
+        return
     name = f"bench_{secrets.token_hex(6)}"
     if store == POSTGRESQL:
         # Of template0: nobody is connected to it, so nobody has to be waited for.
@@ -58,14 +66,16 @@ def describe(store: Store) -> str:
     """The store's version, and how durable a commit is there."""
     if store == SQLITE:
         return f"SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL)"
+    if store == REDIS:
+        return version()
     if store == POSTGRESQL:
         ask = (
             "select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')"
         )
-        version, fsync, commit = _ask(store, ask)
-        return f"PostgreSQL {version} (fsync={fsync}, synchronous_commit={commit})"
-    version, flush = _ask(store, "select version(), @@innodb_flush_log_at_trx_commit")
-    return f"MariaDB {version} (innodb_flush_log_at_trx_commit={flush})"
+        number, fsync, commit = _ask(store, ask)
+        return f"PostgreSQL {number} (fsync={fsync}, synchronous_commit={commit})"
+    number, flush = _ask(store, "select version(), @@innodb_flush_log_at_trx_commit")
+    return f"MariaDB {number} (innodb_flush_log_at_trx_commit={flush})"
 
 
 def _server(store: Store) -> SplitResult:

@@ -1,7 +1,7 @@
-"""The queue contests, for peers whose library runs on asyncio and stores in PostgreSQL: each says how it does five things.
+"""The queue contests, for peers that store in PostgreSQL or Redis: each says how it does five things.
 
 A peer's own file opens it; here are the clocks, the same for all of them. They run on uvloop, as PgQueuer's and Oban's own
-commands do.
+commands do, and taskiq's.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from .contest import BenchmarkError, Figures, Trial
+from .elsewhere import elsewhere
 from .measure import LIMIT, Counter, drained, percentiles, rate
+from .traffic import Traffic, watched
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ def drain(trial: Trial, opening: Opening) -> Figures:
     async def measure() -> Figures:
         counter = Counter(trial.size)
         async with opening(trial.url, counter) as peer:
-            await _fill(peer, trial.size)
+            await fill(peer, trial.size)
             gc.collect()
             started, used = time.perf_counter(), time.process_time()
             async with peer.working():
@@ -84,7 +87,7 @@ def dispatch_together(trial: Trial, opening: Opening, callers: int) -> Figures:
                 for first in range(callers):
                     group.create_task(caller(first))
             seconds = time.perf_counter() - started
-            await _run_what_waits(peer, counter)
+            await run_what_waits(peer, counter)
         return rate(trial.size, seconds)
 
     return _run(measure())
@@ -98,9 +101,9 @@ def dispatch_many(trial: Trial, opening: Opening) -> Figures:
         async with opening(trial.url, counter) as peer:
             gc.collect()
             started = time.perf_counter()
-            await _fill(peer, trial.size)
+            await fill(peer, trial.size)
             seconds = time.perf_counter() - started
-            await _run_what_waits(peer, counter)
+            await run_what_waits(peer, counter)
         return rate(trial.size, seconds)
 
     return _run(measure())
@@ -111,11 +114,12 @@ def latency(trial: Trial, opening: Opening, pause: float) -> Figures:
 
     async def measure() -> Figures:
         counter, started, seconds = Counter(trial.size), asyncio.Event(), list[float]()
+        loop = asyncio.get_running_loop()
 
         def start(number: int) -> None:
             seconds.append(time.perf_counter() - called)
             counter(number)
-            started.set()
+            loop.call_soon_threadsafe(started.set)  # Dramatiq's handlers run in threads
 
         async with opening(trial.url, start) as peer, peer.working():
             await asyncio.sleep(1)  # peers give no word when their listener hears
@@ -132,6 +136,53 @@ def latency(trial: Trial, opening: Opening, pause: float) -> Figures:
     return _run(measure())
 
 
+def latency_elsewhere(trial: Trial, opening: Opening, pause: float, far_side: str) -> Figures:
+    """The same, the worker being in another process, which runs the module ``far_side``."""
+
+    async def measure() -> Figures:
+        seconds = []
+        async with opening(trial.url, lambda _: None) as peer, elsewhere(trial.url, 0, far_side) as other:
+            await asyncio.sleep(1)
+            for number in range(trial.size):
+                await asyncio.sleep(pause)
+                called = time.time()
+                await peer.dispatch(number)
+                seconds.append(await other.when("started", number) - called)
+        return percentiles(seconds)
+
+    return _run(measure())
+
+
+def traffic(trial: Trial, opening: Opening) -> tuple[Traffic, Traffic]:
+    """What the server is asked by jobs that are dispatched one by one, and then by a worker that runs them."""
+
+    async def measure() -> tuple[Traffic, Traffic]:
+        counter = Counter(trial.size)
+        async with opening(trial.url, counter) as peer:
+            with watched(trial.url) as dispatched:
+                for number in range(trial.size):
+                    await peer.dispatch(number)
+            with watched(trial.url) as worked:
+                await run_what_waits(peer, counter)
+        return dispatched, worked
+
+    return _run(measure())
+
+
+def work_elsewhere(opening: Opening) -> None:
+    """``URL``: work until the standard input ends, and say when each job starts; the far side of ``elsewhere``."""
+
+    def say(what: str, number: int) -> None:
+        print(what, number, f"{time.time():.6f}", flush=True)
+
+    async def work() -> None:
+        async with opening(sys.argv[1], lambda number: say("started", number)) as peer, peer.working():
+            say("ready", 0)
+            await asyncio.to_thread(sys.stdin.read)
+
+    _run(work())
+
+
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, object], stop: Callable[[], object]) -> AsyncIterator[None]:
     """Run a peer's worker in a task of its own, and have it stop; what it raises is raised."""
@@ -143,12 +194,14 @@ async def beside(work: Coroutine[Any, Any, object], stop: Callable[[], object]) 
         await asyncio.wait_for(task, LIMIT)
 
 
-async def _fill(peer: Peer, count: int) -> None:
+async def fill(peer: Peer, count: int) -> None:
+    """Store so many jobs, as many in one call as the peer can."""
     for first in range(0, count, THOUSAND):
         await peer.dispatch_many(range(first, min(first + THOUSAND, count)))
 
 
-async def _run_what_waits(peer: Peer, counter: Counter) -> None:
+async def run_what_waits(peer: Peer, counter: Counter) -> None:
+    """Until the peer has nothing unfinished."""
     async with peer.working():
         await asyncio.to_thread(counter.wait)
         await _until_finished(peer)

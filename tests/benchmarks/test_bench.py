@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import ConnectionError as ConnectionRefused
+from redis import Redis
 
 from benchmarks import place as place_module
 from benchmarks import run
 from benchmarks.contest import OURS, RAW, Benchmark, Lineup, Metric
 from benchmarks.place import Store, place
+from benchmarks.traffic import watched
+from servers.private import binary
 from servers.shared import server
 
 ROOT = Path(__file__).parents[2]
@@ -46,13 +50,23 @@ ON_SERVERS = {
         "held_snapshot",
     ],
     "mariadb": ["drain", "dispatch_many", "latency"],
+    "redis": [
+        "drain",
+        "dispatch_alone",
+        "dispatch_together",
+        "dispatch_many",
+        "latency",
+        "latency_elsewhere",
+        "commands",
+        "footprint",
+    ],
 }
 SERVERS = {"postgresql": "postgres", "mariadb": "mysql"}
-SIZES = {"steering": 2, "held_snapshot": 1}
-"""Where the usual twenty would take long."""
+SIZES = {"steering": 2, "held_snapshot": 1, "footprint": 1_000}
+"""Where the usual twenty would take long, or be too few to be seen."""
 WAITS = {"dispatch", "heartbeat", "dispatch_elsewhere", "heartbeat_elsewhere"}
 """A batch of twenty may be stored before a probe comes that could have waited for it."""
-NONE = {"server_ms", "early", "growth", "files", "pause_p50", "pause_max", *WAITS}
+NONE = {"server_ms", "early", "growth", "files", "pause_p50", "pause_max", "dispatch_cpu", "drain_cpu", *WAITS}
 """What may be nought: processor time comes in hundredths of a second, and the others had better be."""
 
 
@@ -74,7 +88,7 @@ def test_every_contestant_does_all_its_work_and_has_figures(name: str, tmp_path:
 
 @pytest.mark.parametrize(("store", "name"), [(store, name) for store, names in ON_SERVERS.items() for name in names])
 def test_on_a_server_everyone_who_is_installed_does_all_its_work(store: Store, name: str, tmp_path: Path) -> None:
-    server(SERVERS[store])
+    binary("redis", "redis-server") if store == "redis" else server(SERVERS[store])
     figures = tmp_path / "figures.json"
     size = str(SIZES.get(name, 20))
     done = bench(name, "--store", store, "--quick", "--size", size, "--folder", str(tmp_path), "--json", str(figures))
@@ -94,6 +108,32 @@ def test_a_trial_has_a_database_of_its_own_that_is_dropped(store: Store, tmp_pat
         assert first != second
         assert {first, second} <= databases(store)
     assert not {first, second} & databases(store)
+
+
+def test_on_redis_a_trial_has_a_server_of_its_own_that_is_gone_afterwards(tmp_path: Path) -> None:
+    binary("redis", "redis-server")
+    with (
+        place("redis", tmp_path) as first,
+        place("redis", tmp_path) as second,
+        Redis.from_url(first) as one,
+        Redis.from_url(second) as other,
+    ):
+        one.set("key", "of one")
+        assert other.dbsize() == 0
+    with Redis.from_url(first) as one, pytest.raises(ConnectionRefused):
+        one.ping()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_sent_to_redis_and_what_scripts_call_are_counted_apart(tmp_path: Path) -> None:
+    binary("redis", "redis-server")
+    with place("redis", tmp_path) as url, Redis.from_url(url) as redis:
+        redis.ping()
+        with watched(url) as traffic:
+            redis.eval("redis.call('SET', 'a', 1) redis.call('SET', 'b', 2)", 0)
+            with redis.pipeline(transaction=False) as pipe:
+                pipe.get("a").get("b").execute()
+    assert (traffic.sent, traffic.calls) == (3, 5)
 
 
 def databases(store: Store) -> set[str]:

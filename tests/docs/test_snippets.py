@@ -1,7 +1,7 @@
 """Every Python snippet of README.md and docs/ runs: the snippets of a page one after the other, as one module.
 
 A page's snippets share their names, so that a later one goes on where an earlier one ended. Top-level ``await`` and
-``async with`` are allowed, as in a notebook. Each page runs in an empty folder.
+``async with`` are allowed, as in a notebook. Each page runs in an empty folder, that of Redis on a Redis server.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from types import CodeType, ModuleType
 
 import pytest
 
+from servers.shared import room
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -29,6 +31,10 @@ WITH_SNIPPETS = [page for page in PAGES if FENCE.search(page.read_text("utf-8"))
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every snippet of the page runs."""
     monkeypatch.chdir(tmp_path)
+    if page.stem == "redis":
+        there = room("redis")
+        there.empty()
+        monkeypatch.setenv("GOOSE_QUEUES_URL", str(there.url))
     module = ModuleType("page_" + re.sub(r"\W", "_", page.stem))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with asyncio.Runner() as runner:

@@ -11,18 +11,29 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import URL
 
 from fleet import Fleet
+from servers.shared import room
 from waiting import wait_until
 
 FINAL = {"completed", "failed", "cancelled"}
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, Path(__file__).with_name("seed_app.py"))
+@pytest.fixture(params=["sqlite", "redis"])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, Path(__file__).with_name("seed_app.py"), url=emptied(request.param))
     yield fleet
     fleet.end()
+
+
+def emptied(store: str) -> URL | None:
+    """Where the jobs are; None: in a file."""
+    if store == "sqlite":
+        return None
+    there = room(store)
+    there.empty()
+    return there.url
 
 
 @pytest.fixture
@@ -176,6 +187,20 @@ async def test_configuration_from_the_environment(fleet: Fleet) -> None:
 
         await wait_until(pruned)
     assert [entry.attempt for entry in fleet.ledger.by_job("start")[job_id]] == [1, 2]
+
+
+async def test_configuration_for_redis(tmp_path: Path) -> None:
+    """driver="redis" with its queues and their workers: served over HTTP, and run beside it, with one URL changed."""
+    fleet = Fleet(tmp_path, Path(__file__).with_name("seed_redis_app.py"), url=emptied("redis"))
+    try:
+        async with fleet.serve() as http:
+            ids = {queue: await post(http, f"/jobs/{queue}") for queue in ("default", "emails", "exports", "others")}
+            for queue in ("default", "emails", "exports"):
+                assert (await finished(http, ids[queue])) == {"status": "completed", "result": queue}
+            assert (await status(http, ids["others"]))["status"] == "pending"
+    finally:
+        fleet.end()
+    assert set(fleet.ledger.by_job("start")) == {ids[queue] for queue in ("default", "emails", "exports")}
 
 
 def test_configuration_that_is_wrong(fleet: Fleet) -> None:

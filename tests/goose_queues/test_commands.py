@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from servers.private import free_port
+from servers.shared import room
 from waiting import wait_until
 
 GOOSE = (sys.executable, "-c", "from goose.commands import main; main()")
@@ -65,6 +67,11 @@ def project(tmp_path: Path) -> Path:
 def goose_command(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*GOOSE, *words]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    main = project / "main.py"
+    main.write_text(main.read_text().replace(old, new))
 
 
 def fill(project: Path, jobs: str) -> None:
@@ -155,8 +162,7 @@ class TestWork:
 
     def test_a_broken_application(self, project: Path) -> None:
         """What boot refuses is one line and exit code 1."""
-        main = project / "main.py"
-        main.write_text(main.read_text().replace('"sqlite:///queue.db"', '"sqlite:////nowhere/at/all/queue.db"'))
+        edit(project, "sqlite:///queue.db", "sqlite:////nowhere/at/all/queue.db")
         broken = goose_command(project, "queue", "work")
         assert broken.returncode == 1
         assert "Traceback" not in broken.stderr
@@ -183,3 +189,39 @@ class TestStats:
         assert shown["slow"]["pending"] == 1
         assert shown["slow"]["oldest_pending_at"].endswith("+00:00")
         assert shown["default"]["oldest_pending_at"] is None
+
+
+class TestOnRedis:
+    @pytest.fixture
+    def project(self, project: Path) -> Path:
+        """The same application with its queue on Redis."""
+        there = room("redis")
+        there.empty()
+        edit(project, "sqlite:///queue.db", str(there.url))
+        return project
+
+    def test_stats_and_work(self, project: Path) -> None:
+        """The same commands do the same."""
+        fill(project, "Note(text='a'), Slow()")
+        shown = goose_command(project, "queue", "stats")
+        assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [["default", "1"], ["slow", "1"]]
+        done = goose_command(project, "queue", "work", "--burst", "--queues", "default")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert (project / "notes.txt").read_text() == "a\n"
+
+    @pytest.mark.parametrize("word", ["migrate", "check"])
+    def test_nothing_to_migrate(self, project: Path, word: str) -> None:
+        """There are no tables: one line, exit code 0."""
+        done = goose_command(project, "db", word)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "nothing to migrate\n", "")
+
+    @pytest.mark.parametrize("word", ["stats", "work"])
+    def test_a_server_that_is_not_there(self, project: Path, word: str) -> None:
+        """It is named in one line, exit code 1."""
+        nowhere = f"redis://:secret@127.0.0.1:{free_port()}/0"
+        edit(project, str(room("redis").url), nowhere)
+        broken = goose_command(project, "queue", word)
+        assert broken.returncode == 1
+        assert broken.stderr.count("\n") == 1
+        shown = nowhere.replace("secret", "***")
+        assert broken.stderr.startswith(f"goose: the queue's store {shown} is not available: ")

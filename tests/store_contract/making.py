@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from goose_queues.ids import new_id
 from goose_queues.record import (
@@ -139,5 +139,5 @@ def make_orders(connection: Connection) -> None:
     connection.execute(text("create table if not exists orders (id text)"))
 
 
-async def order(session: AsyncSession) -> None:
+async def order(session: AsyncSession | AsyncConnection) -> None:
     await session.execute(text("insert into orders values ('egg')"))

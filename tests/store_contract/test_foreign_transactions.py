@@ -53,6 +53,21 @@ async def test_beside_another_database_a_job_is_sent_after_its_commit(store: Sto
     await wait_until(is_there)
 
 
+async def test_whoever_leaves_the_transaction_finds_the_job_stored(store: Store, elsewhere: Database) -> None:
+    """A request is answered after that, so its caller can ask for the job."""
+    for number in range(20):
+        job = new_job()
+        if number % 2:
+            async with elsewhere.session() as session, session.begin():
+                await order(session)
+                await store.insert([job], within=store.joinable())
+        else:
+            async with elsewhere.transaction() as connection:
+                await order(connection)
+                await store.insert([job], within=store.joinable())
+        assert await store.get(job.id) is not None
+
+
 async def test_beside_another_database_a_job_is_dropped_with_its_rollback(
     place: Place, store: Store, elsewhere: Database
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from goose_queues.record import NewBatch, NewJob
 from goose_sql import Unit
@@ -28,29 +27,35 @@ class Outgoing:
         self._sending: set[asyncio.Task[None]] = set()
 
     def after_commit_of(self, unit: Unit, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
-        """Send these when the unit's transaction is committed; drop them when it is rolled back."""
+        """Send these when the unit's transaction is committed; drop them when it is rolled back.
+
+        Where the unit belongs to a request, an attempt or a block, that ends only when they are stored.
+        """
         loop = asyncio.get_running_loop()
-        unit.after_commit(lambda: self._send_on(loop, jobs, batches))
+        unit.after_commit(lambda: self._send_on(loop, unit, jobs, batches))
 
     async def sent(self) -> None:
         """Wait until everything is stored that is on its way."""
         if self._sending:
             await asyncio.wait(self._sending)
 
-    def _send_on(self, loop: asyncio.AbstractEventLoop, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
+    def _send_on(
+        self, loop: asyncio.AbstractEventLoop, unit: Unit, jobs: Sequence[NewJob], batches: Sequence[NewBatch]
+    ) -> None:
         """In whatever thread the commit was."""
         if _running_loop() is loop:
-            self._send_now(jobs, batches)
+            unit.follow(self._send_now(jobs, batches))
             return
         try:
             loop.call_soon_threadsafe(self._send_now, jobs, batches)
         except RuntimeError as error:
             _lost(jobs, error)
 
-    def _send_now(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(self._send(jobs, batches))
+    def _send_now(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._send(jobs, batches))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+        return task
 
     async def _send(self, jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> None:
         try:

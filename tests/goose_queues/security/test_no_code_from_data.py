@@ -53,6 +53,8 @@ IMPORTERS = {
     "goose/commands/locate.py": "the application that --app, pyproject.toml or main:app names",
     "goose/commands/main.py": "importlib.metadata: the version that is installed",
     "goose/origin.py": "the application again, for a process that this one starts; places of modules already imported",
+    "goose_queues/stores/redis/scripts.py": "importlib.resources: the package's own Lua files",
+    "goose_queues/stores/redis/servers.py": "find_spec: whether the package redis is installed",
     "goose_sql/migrations.py": "the migrations that a module's class names",
     "goose_sql/server_engine.py": "the driver that a URL of the settings asks for, by a name that SQLAlchemy knows",
     "goose_sql/urls.py": "find_spec: whether the driver is installed that a URL of the settings asks for",
@@ -103,7 +105,14 @@ class TestSource:
             or any(called == "import_module" for called, _ in calls(file))
         }
         assert users == set(IMPORTERS)
-        assert not any(name.startswith("goose_queues/") for name in IMPORTERS)
+        named = {
+            ast.unparse(node.args[0])
+            for name, file in files(goose_queues)
+            if name in IMPORTERS
+            for called, node in calls(file)
+            if called in {"find_spec", "files"}
+        }
+        assert named == {"'redis'", "'goose_queues.stores.redis'"}
 
     def test_attributes_are_looked_up_by_names_of_the_source(self) -> None:
         """Where data of a store is read, a computed name is one that the source or a class declares."""

@@ -19,7 +19,7 @@ class OrderController(Controller, prefix="/orders"):
     @post("/")
     async def create(self, ctx: Context) -> Response:
         order = await self.orders.create(await ctx.bind(CreateOrder))
-        handle = await self.queue.dispatch(ProcessOrder(order_id=order.id))  # committed or rolled back with the order
+        handle = await self.queue.dispatch(ProcessOrder(order_id=order.id))  # only if the order is committed
         return ctx.status(201).json({"order": order, "job_id": handle.id})
 
     @get("/{id}")

@@ -55,14 +55,15 @@ class Line:
             AnswerLost: One of the answers did not come.
         """
         connection = self._connection
-        packed = connection.pack_commands(commands)
+        packed = _packed(commands)
         answers: list[Any] = []
         try:
             async with asyncio.timeout(self._patience) as limit:
                 await connection.send_packed_command(packed, check_health=False)
-                for _ in commands:
-                    answers.append(await self.read())
+                answers.append(await self.read())
+                for _ in commands[1:]:
                     limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+                    answers.append(await self.read())
         except TimeoutError as error:
             raise AnswerLost(self._address.text, f"{self._node} did not answer within {self._patience:g} s.") from error
         except (RedisError, OSError) as error:
@@ -99,6 +100,17 @@ class Line:
 
     def _said(self, error: BaseException) -> str:
         return said(self._address, self._node, error)
+
+
+def _packed(commands: Sequence[Words]) -> bytes:
+    """What goes over the network; redis-py's own way takes more than twice as long, which a bulk of jobs feels."""
+    pieces: list[bytes] = []
+    for words in commands:
+        pieces.append(b"*%d\r\n" % len(words))
+        for word in words:
+            data = word if type(word) is bytes else str(word).encode("utf-8", "backslashreplace")
+            pieces.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(pieces)
 
 
 async def open_line(address: Address, node: Node, *, is_sentinel: bool = False) -> Line:

@@ -52,11 +52,8 @@ async def page(slots: Slots, wanted: JobFilter, limit: int, cursor: str | None) 
         after = _ANY
         records = await get(slots, places)
         found += [it for it in map(records.get, (place.job_id for place in places)) if it is not None]
-        is_last = section == sections[-1]
-        if places and (is_more or (len(places) >= left and not is_last)):
+        if places and (is_more or (len(places) >= left and sections.index(section) + 1 < len(sections))):
             return Page(tuple(found), page_cursor(wanted, section, [places[-1].key]))
-        if is_more and not places:
-            continue
     return Page(tuple(found), None)
 
 

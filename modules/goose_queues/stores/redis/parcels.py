@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, Final
 
 from goose_queues.record import NewBatch, NewJob
+from goose_queues.stores.pieces import in_pieces
 from goose_queues.stores.redis.facts import MEMBER, job_fields
 from goose_queues.stores.redis.steps import Arg
 
@@ -57,6 +58,11 @@ class Dispatch:
         over = [it.queue for batch in self.batches if not batch.total for it in batch.callbacks]
         return frozenset(begun + over)
 
+    def fields(self) -> list[Arg]:
+        """What ``add.lua`` takes after its first argument, of a plain one."""
+        home = self.home
+        return [field for job in self.jobs for field in job_fields(job, home)]
+
     def args(self) -> list[Arg]:
         """What ``insert.lua`` takes after its first argument."""
         home = self.home
@@ -74,7 +80,7 @@ class Dispatch:
         """What ``stage.lua`` takes for each piece: its number, queue, message, and groups."""
         home, number = self.home, 0
         for queue, jobs in _by_queue(self.jobs).items():
-            for some in _cut(jobs):
+            for some in in_pieces(jobs, LARGE, BYTES):
                 number += 1
                 fields = [field for job in some for field in job_fields(job, home)]
                 ids = [job.id for job in some] if queue == home else []
@@ -82,7 +88,7 @@ class Dispatch:
                 yield number, queue, message, _json({**_groups(some), "ids": ids})
 
     def batches_text(self) -> str:
-        """What ``commit.lua`` takes after the dispatch's name."""
+        """What ``commit.lua`` takes in the end."""
         return _json(self._batches())
 
     def _batches(self) -> list[dict[str, Any]]:
@@ -107,18 +113,6 @@ def _by_queue(jobs: Sequence[NewJob]) -> dict[str, list[NewJob]]:
     for job in jobs:
         found.setdefault(job.queue, []).append(job)
     return found
-
-
-def _cut(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-    """As many of them as one piece takes."""
-    start, size = 0, 0
-    for place, job in enumerate(jobs):
-        size += len(job.payload)
-        if place - start == LARGE or (size > BYTES and place > start):
-            yield jobs[start:place]
-            start, size = place, len(job.payload)
-    if start < len(jobs):
-        yield jobs[start:]
 
 
 def _groups(jobs: Sequence[NewJob]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ async def prune(slots: Slots, retention: float, limit: int, cursor: str | None) 
 async def _let_go(slots: Slots, queue: str, age: int, asked: Sequence[Any]) -> int:
     """Ask the homes of these jobs; how many have gone."""
     by_home: dict[str, list[str]] = {}
-    for home, *job in in_rows(asked, 4):
+    for home, *job in in_rows(asked, 5):
         by_home.setdefault(home, []).extend(job)
     gone = 0
     for home, jobs in by_home.items():

@@ -1,13 +1,14 @@
 """The Lua scripts that the store runs on the server: files of ``scripts/``, read once.
 
-Each file tells in its first line which parts of ``scripts/lib`` it needs; they are put before it. That is all that is ever
-put together: what a script works on comes as keys and arguments.
+Each file tells in its first line which parts of ``scripts/lib`` it needs, and so does a part; they are put before it. That is
+all that is ever put together: what a script works on comes as keys and arguments.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -29,9 +30,16 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """The script of that file."""
-    folder = files("goose_queues.stores.redis") / "scripts"
-    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
-    found = _INCLUDE.match(text)
-    parts = found[1].split() if found else []
-    whole = "\n".join([*((folder / "lib" / f"{part}.lua").read_text(encoding="utf-8") for part in parts), text])
+    whole = "\n".join(_with_parts(f"{name}.lua", set()))
     return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
+
+
+def _with_parts(file: str, had: set[str]) -> Iterator[str]:
+    """The text of a file after those of the parts that it needs, each of them once."""
+    text = (files("goose_queues.stores.redis") / "scripts" / file).read_text(encoding="utf-8")
+    found = _INCLUDE.match(text)
+    for part in found[1].split() if found else ():
+        if part not in had:
+            had.add(part)
+            yield from _with_parts(f"lib/{part}.lua", had)
+    yield text

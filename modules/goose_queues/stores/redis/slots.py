@@ -63,7 +63,8 @@ class Slots:
 
     async def know(self, queues: Iterable[str]) -> None:
         """Have these found by everybody, before something is stored in them."""
-        new = set(queues).difference(self._known)
+        if not (new := set(queues).difference(self._known)):
+            return
         for queue in sorted(new):
             await self._write_down(queue)
         self._known |= dict.fromkeys(sorted(new))

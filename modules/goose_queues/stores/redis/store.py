@@ -7,16 +7,12 @@ what they bring about in other queues.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NoReturn
 from uuid import uuid4
 
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
-
 from goose_queues.clock import Clock
-from goose_queues.errors import ForeignSession, JobConflict, JobExists, JobNotFound, QueueError
+from goose_queues.errors import ForeignSession, JobConflict, JobExists, JobNotFound, QueueError, StoreUnavailable
 from goose_queues.ids import new_id
 from goose_queues.pausing import reached
 from goose_queues.record import (
@@ -53,9 +49,9 @@ from goose_queues.stores.redis.servers import Servers
 from goose_queues.stores.redis.slots import Slots
 from goose_queues.stores.redis.steps import Arg
 from goose_queues.stores.redis.wakeup import Wakeup
+from goose_queues.stores.sessions import as_session, url_of
 from goose_queues.stores.text import error_text, is_id, plain
 from goose_sql import Unit, open_units
-from goose_sql.urls import masked
 
 LONELY: Final = 2
 """A job with so many deaths is claimed alone: if it kills its worker again, no neighbour is hit."""
@@ -122,7 +118,7 @@ class RedisStore:
             ForeignSession: A session cannot hold what Redis stores.
         """
         if session is not None:
-            raise ForeignSession(_url_of(session), self._servers.url)
+            raise ForeignSession(url_of(as_session(session)), self._servers.url)
 
     async def insert(
         self, jobs: Sequence[NewJob], *, batches: Sequence[NewBatch] = (), within: object | None = None
@@ -147,7 +143,7 @@ class RedisStore:
         within: object,
     ) -> NoReturn:
         """No session can be joined, so nothing comes here."""
-        raise ForeignSession(_url_of(within), self._servers.url)
+        raise ForeignSession(url_of(as_session(within)), self._servers.url)
 
     async def claim(self, claim: Claim) -> Claimed:
         """Take due jobs of one queue under new leases."""
@@ -336,22 +332,31 @@ class RedisStore:
         if dispatch.is_large:
             await self._store_in_pieces(dispatch)
             return
-        home, args = dispatch.home, dispatch.args()
+        home = dispatch.home
+        name, args = ("add", dispatch.fields()) if dispatch.is_plain else ("insert", dispatch.args())
         try:
-            sent = await self._slots.run(home, "insert", 0, *args)
+            sent = await self._slots.run(home, name, 0, *args)
         except AnswerLost:
-            sent = await self._slots.run(home, "insert", 1, *args)
+            sent = await self._slots.run(home, name, 1, *args)
         if sent == "exists":
             raise JobExists(self._servers.url)
         self._wakeup.tell(dispatch.news | await hand_over(self._slots, home, sent))
 
     async def _store_in_pieces(self, dispatch: Dispatch) -> None:
         """The same for many jobs: piece by piece to their home, which takes all of them at once, then on to their queues."""
-        name, home = new_id(), dispatch.home
+        name, home, pieces = new_id(), dispatch.home, 0
         for piece in dispatch.pieces():
+            pieces += 1
             if await self._twice(home, "stage", name, *piece) == "exists":
                 raise JobExists(self._servers.url)
-        for target in await self._twice(home, "commit", name, dispatch.batches_text()):
+        rest = (pieces, dispatch.batches_text())
+        try:
+            targets = await self._slots.run(home, "commit", name, 0, *rest)
+        except AnswerLost:
+            targets = await self._slots.run(home, "commit", name, 1, *rest)
+        if targets == "lost":
+            raise StoreUnavailable(self._servers.url, "it has lost a part of what was sent to it: dispatch it again.")
+        for target in targets:
             await deliver(self._slots, home, target)
         self._wakeup.tell(dispatch.news)
 
@@ -380,15 +385,17 @@ class RedisStore:
             JobNotFound: There is none of this id.
         """
         if _can_be_id(job_id):
-            asked: tuple[str, ...] = ()
-            for queues in (self._slots.known, await self._slots.look()):
-                new = [queue for queue in queues if queue not in asked]
-                answers = await self._slots.run_on_all(new, "has", job_id) if new else {}
-                for queue, is_there in answers.items():
-                    if is_there:
-                        return queue
-                asked = queues
+            known = self._slots.known
+            found = await self._having(known, job_id)
+            if found is None:
+                found = await self._having(set(await self._slots.look()).difference(known), job_id)
+            if found is not None:
+                return found
         raise JobNotFound(job_id)
+
+    async def _having(self, queues: Collection[str], job_id: str) -> str | None:
+        answers = await self._slots.run_on_all(sorted(queues), "has", job_id) if queues else {}
+        return next((queue for queue, has_it in answers.items() if has_it), None)
 
     async def _conflict(self, job_id: str, queue: str, reason: str) -> QueueError:
         found = await self._slots.run(queue, "get", job_id)
@@ -418,18 +425,3 @@ def _can_be_id(text: str) -> bool:
 
 def _died(times: str) -> ErrorRecord:
     return ErrorRecord("WorkerDied", f"worker died {times} times", "")
-
-
-def _url_of(session: object) -> str:
-    """Where a session's data is, for whoever asks to join it.
-
-    Raises:
-        TypeError: It is no session and no connection.
-    """
-    if not isinstance(session, AsyncSession | Session | AsyncConnection | Connection):
-        raise TypeError(
-            f"using() takes an AsyncSession, a Session, an AsyncConnection, a Connection or None, "
-            f"not {type(session).__name__}"
-        )
-    bind = session.get_bind() if isinstance(session, AsyncSession | Session) else session
-    return masked(bind.engine.url)

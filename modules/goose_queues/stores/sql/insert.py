@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from sqlalchemy import insert as insert_into
 
 from goose_queues.record import NewBatch, NewJob
 from goose_queues.stores.moment import span, stored
+from goose_queues.stores.pieces import in_pieces
 from goose_queues.stores.sql import advance, counts
 from goose_queues.stores.sql.given import Given, Kind, Many
 from goose_queues.stores.sql.statement import Layout
@@ -65,7 +66,7 @@ def insert(
     connection: Connection, layout: Layout, now: int, jobs: Sequence[NewJob], batches: Sequence[NewBatch] = ()
 ) -> frozenset[str]:
     """Store all of it, due from ``now`` or later; return the queues that have something to claim, now or later."""
-    for chunk in _chunks(jobs):
+    for chunk in in_pieces(jobs, CHUNK, BYTES):
         rows = [_row(job, now) for job in chunk]
         _of_jobs(layout).run(connection, rows)
         resting = [(row["queue"], row["state"]) for row in rows if row["state"] != READY]
@@ -82,21 +83,9 @@ def is_one_statement(jobs: Sequence[NewJob], batches: Sequence[NewBatch]) -> boo
     return len(jobs) <= CHUNK and sum(len(job.payload) for job in jobs) <= BYTES
 
 
-def _chunks(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-    """As many of them as one statement takes."""
-    start, size = 0, 0
-    for place, job in enumerate(jobs):
-        size += len(job.payload)
-        if place - start == CHUNK or (size > BYTES and place > start):
-            yield jobs[start:place]
-            start, size = place, len(job.payload)
-    if start < len(jobs):
-        yield jobs[start:]
-
-
 def _insert_batches(connection: Connection, layout: Layout, now: int, batches: Sequence[NewBatch]) -> frozenset[str]:
     _of_batches(layout).run(connection, [_batch_row(batch, now) for batch in batches])
-    for chunk in _chunks([job for batch in batches for job in batch.callbacks]):
+    for chunk in in_pieces([job for batch in batches for job in batch.callbacks], CHUNK, BYTES):
         _of_callbacks(layout).run(connection, [_callback_row(job) for job in chunk])
     over = [batch.id for batch in batches if not batch.total and not batch.position]
     return advance.begin(connection, layout, now, over)

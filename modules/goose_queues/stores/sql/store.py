@@ -16,8 +16,6 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Dialect, make_url
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
 
 from goose_queues.clock import Clock
 from goose_queues.errors import ConfigError, ForeignSession, JobExists, LayoutMismatch, StoreUnavailable, WouldDeadlock
@@ -40,6 +38,7 @@ from goose_queues.record import (
 from goose_queues.redact import one_line
 from goose_queues.stores.gathering import Gathering
 from goose_queues.stores.outgoing import Outgoing
+from goose_queues.stores.sessions import as_session, url_of
 from goose_queues.stores.sql import counts, migrate, pause, rights, steer
 from goose_queues.stores.sql.claim import can_claim_at_once, claim_at_once
 from goose_queues.stores.sql.claim import claim as take
@@ -61,7 +60,7 @@ from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
 from goose_sql.faults import first_line, remedy
-from goose_sql.urls import address_of, masked
+from goose_sql.urls import address_of
 
 log = logging.getLogger("goose_queues.store")
 
@@ -174,14 +173,10 @@ class SqlStore:
         if session is None:
             self._refuse_own_lock()
             return None
-        if not isinstance(session, AsyncSession | Session | AsyncConnection | Connection):
-            raise TypeError(
-                f"using() takes an AsyncSession, a Session, an AsyncConnection, a Connection or None, "
-                f"not {type(session).__name__}"
-            )
-        unit = unit_of(session)
+        named = as_session(session)
+        unit = unit_of(named)
         if not unit.is_on(self._database):
-            raise ForeignSession(_url_of(session), self._database.url)
+            raise ForeignSession(url_of(named), self._database.url)
         return unit
 
     async def insert(
@@ -440,8 +435,3 @@ def _dialect(database: Database) -> Dialect:
     if database.dialect == "sqlite":
         return SQLiteDialect_pysqlite()
     return make_url(database.url).get_dialect()()
-
-
-def _url_of(session: AsyncSession | Session | AsyncConnection | Connection) -> str:
-    bind = session.get_bind() if isinstance(session, AsyncSession | Session) else session
-    return masked(bind.engine.url)

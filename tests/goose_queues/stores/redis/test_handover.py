@@ -287,6 +287,25 @@ class TestALargeDispatch:
         assert await fields_of(servers, "default") == []
         assert await servers.command("ZRANGE", "goose_{default}:index", 0, -1) == [""]
 
+    @pytest.mark.parametrize("lost", [1, 2])
+    async def test_is_not_stored_in_part(
+        self, store: RedisStore, servers: Unlucky, lost: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server may have lost its last moments on the way: then nothing is there, and the caller is told so."""
+        run = servers.run
+
+        async def run_after_a_crash(one: Run) -> Any:
+            if one.script.name == "commit":
+                index = "goose_{default}:index"
+                pieces = await servers.command("ZRANGEBYLEX", index, "[t\n", "(t\n~")
+                await servers.command("ZREM", index, *pieces[-lost:])
+            return await run(one)
+
+        monkeypatch.setattr(servers, "run", run_after_a_crash)
+        with pytest.raises(StoreUnavailable, match="it has lost a part of what was sent to it: dispatch it again"):
+            await store.insert([new_job() for _ in range(2 * LARGE)])
+        assert (await store.stats())["default"].pending == 0
+
     async def test_that_is_there_already_is_refused(self, store: RedisStore) -> None:
         jobs = [new_job() for _ in range(LARGE + 5)]
         await store.insert(jobs[-1:])

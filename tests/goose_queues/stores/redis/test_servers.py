@@ -322,10 +322,10 @@ class TestHearing:
             ready = asyncio.Event()
             address = address_of(str(own.url))
             listening = asyncio.ensure_future(
-                hear(address, address.nodes[0], "a", tell=lambda *_: None, ready=ready.set, silence=0.05)
+                hear(address, address.nodes[0], "a", tell=lambda *_: None, ready=ready.set, silence=0.2)
             )
             await ready.wait()
-            await wait_until(lambda: own.info("commandstats")["cmdstat_ping"]["calls"] > 12)
+            await wait_until(lambda: own.info("commandstats")["cmdstat_ping"]["calls"] > 6)
             assert not listening.done()
             listening.cancel()
             with suppress(asyncio.CancelledError):

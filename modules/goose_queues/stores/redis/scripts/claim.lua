@@ -26,7 +26,7 @@ if #due > 0 then
     if id then
       ready[#ready + 1], ready[#ready + 2] = 0, place.ready(rank, at, id)
       local body = call('HGET', DATA, id)
-      local batch = body and string.match(body, '^%l %d+ %d+ ([^ -][^ ]*) ')
+      local batch = body and string.match(body, '^%l [%d-]+ %d+ ([^ -][^ ]*) ')
       if batch then
         call('ZREM', INDEX, place.member(batch, 's', id))
         members[#members + 1], members[#members + 2] = 0, place.member(batch, 'r', id)
@@ -103,13 +103,13 @@ for number, it in ipairs(chosen) do
   local body, text = bodies[number], runs[number]
   local run = job.unpack(text or nil)
   local deaths = run.deaths or 0
-  if not body then
-    -- Nothing is left of it but its place.
+  if not body or not it.due or it.id == '' then
+    -- Nothing is left of it but its place, or that is none.
     left[#left + 1] = it.member
   elseif deaths >= lonely and taken > 0 then
     break
   else
-    local batch = string.match(body, '^%l %d+ %d+ ([^ ]+) ')
+    local batch = string.match(body, '^%l [%d-]+ %d+ ([^ ]+) ')
     taken = taken + 1
     if not run.doomed then run.attempts = (run.attempts or 0) + 1 end
     local corrupt = run.corrupt and 'run' or ''

@@ -1,14 +1,16 @@
 -- include: base place job mail group hearing
 -- Stores a large dispatch that has been kept in pieces: from here on it will be there, whatever dies.
 --
--- ARGV  dispatch, its batches as JSON
--- Returns what to send.
+-- ARGV  dispatch, 1 if this has been tried before, number of its pieces, its batches as JSON
+-- Returns 'lost' where some of them are not here any more, else what to send.
 
 found_queue(true)
 local prefix = 't\n' .. ARGV[4] .. '\n'
 local names = place.range(prefix, nil, 1000000)
 -- None are left: it has come through before, and the answer was lost.
-if #names == 0 then return {} end
+if #names == 0 and ARGV[5] == '1' then return {} end
+-- A server that has crashed meanwhile, or a replica in its place, may lack the last moments.
+if #names ~= tonumber(ARGV[6]) then return 'lost' end
 for _, name in ipairs(names) do
   local target, text = string.match(call('HGET', DATA, name), '^(%S+) (.*)$')
   mail.post(target, '{"at":"' .. digits(NOW, 1) .. '",' .. text)
@@ -16,6 +18,6 @@ for _, name in ipairs(names) do
   call('ZREM', INDEX, name)
 end
 call('HDEL', DATA, 't\n' .. ARGV[4])
-group.add({}, {}, cjson.decode(ARGV[5]))
+group.add({}, {}, cjson.decode(ARGV[7]))
 group.finish()
 return mail.targets()

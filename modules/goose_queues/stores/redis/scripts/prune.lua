@@ -2,8 +2,8 @@
 -- Deletes what finished before a time, the oldest first, unless something of its chain or batch is left to run.
 --
 -- ARGV  state, how long ago that was in microseconds, most jobs to look at, the member of the index after which to go on (empty: from the oldest)
--- Returns how many were looked at, how many were deleted, the last member that was looked at (empty: there are no more), and four fields for each job
---         whose home has to decide: home, id, chain, batch.
+-- Returns how many were looked at, how many were deleted, the last member that was looked at (empty: there are no more), and five fields for each job
+--         whose home has to decide: home, id, chain, batch, and whether it is a member of that.
 
 local state, before, most, last = ARGV[4], NOW - tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local oldest = last ~= '' and ('(' .. last) or ('(' .. state .. '\n\255')
@@ -22,8 +22,9 @@ for _, member in ipairs(members) do
     job.know(it)
     local batch = it.batch or it.callback_of
     if it.home ~= QUEUE then
-      local place = #asked
-      asked[place + 1], asked[place + 2], asked[place + 3], asked[place + 4] = it.home, id, it.chain or '', batch or ''
+      local at = #asked
+      asked[at + 1], asked[at + 2], asked[at + 3] = it.home, id, it.chain or ''
+      asked[at + 4], asked[at + 5] = batch or '', it.batch and 1 or 0
     elseif group.is_free(it.chain, batch, before) then
       job.delete(it)
       group.forget(id, it.chain, it.batch)

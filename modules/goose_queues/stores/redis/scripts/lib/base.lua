@@ -38,7 +38,8 @@ end
 -- while one whose keys are apart before it begins is refused as a whole.
 local function found_queue(is_used)
   if is_used then
-    call('HSET', DATA, '', 'used')
+    -- A write that changes nothing goes to the replicas and into the file all the same.
+    if call('HGET', DATA, '') ~= 'used' then call('HSET', DATA, '', 'used') end
   else
     call('HSETNX', DATA, '', 'found')
   end

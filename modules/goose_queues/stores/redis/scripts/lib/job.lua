@@ -1,20 +1,28 @@
+-- include: fresh
 -- A job, in two fields of the data. What was dispatched never changes:
 --
---   <id>    state, due time, time of dispatch, batch of which it is a member, home of its chain or batch, and a list of
---           the other facts as JSON, on one line; then the payload
+--   <id>    state, due time (-: that of dispatch), time of dispatch, batch of which it is a member, home of its chain or
+--           batch, and a list of the other facts as JSON, on one line; then the payload
 --   <id>\n  what has become of it since, as MessagePack: only once there is something
 --
 -- Letters of the states: r ready, s scheduled, w waiting, p processing, c completed, f failed, x cancelled.
 
-local job = {}
+-- What is reckoned with, and so has to be a number, whatever a hand has written there.
+local NUMBERS = {'due', 'attempts', 'failures', 'deaths', 'lease', 'began', 'ended', 'broken_at'}
 
 -- What has become of a job: state, due, attempts, failures, deaths, token, worker, lease, began, blameless, doomed, asked
 -- (to end), note, error, result, progress, ended, broken_at.
 function job.unpack(text)
   if not text then return {} end
   local ok, run = pcall(cmsgpack.unpack, text)
-  if ok and type(run) == 'table' then return run end
-  return {corrupt = true}
+  if not ok or type(run) ~= 'table' then return {corrupt = true} end
+  for _, name in ipairs(NUMBERS) do
+    local value = run[name]
+    if value and (type(value) ~= 'number' or value ~= value or math.abs(value) > 1e16) then
+      run[name], run.corrupt = nil, true
+    end
+  end
+  return run
 end
 
 -- A job of its two fields; `corrupt` names what of it makes no sense.
@@ -22,12 +30,12 @@ function job.read(id, body, text)
   local run = job.unpack(text)
   local it = {id = id, body = body, run = run}
   local state, due, created, batch, home, facts =
-    string.match(body, '^(%l) (%d+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
+    string.match(body, '^(%l) ([%d-]+) (%d+) ([^ \n]+) ([^ \n]+) ([^\n]*)\n')
   if not state then
     it.corrupt, state, due, created, facts = 'body', 'r', 0, 0, '[]'
   end
   it.state = run.state or state
-  it.due = run.due or tonumber(due)
+  it.due = run.due or tonumber(due) or tonumber(created)
   it.created = tonumber(created)
   it.batch = batch ~= '-' and batch or nil
   it.home = home ~= '-' and home or nil
@@ -142,51 +150,4 @@ end
 
 function job.is_over(it)
   return it.state == 'c' or it.state == 'f' or it.state == 'x'
-end
-
--- Stores new jobs; `fields` is a flat list: id, when, rank, batch, home, facts, payload for each. `when` is empty for now,
--- `+` and microseconds from now, `@` and a time, or `w` for a link that waits; now is when they were dispatched.
-function job.add(fields, now)
-  local members, data = {}, {}
-  for at = 1, #fields, 7 do
-    local id, when, rank = fields[at], fields[at + 1], fields[at + 2]
-    local sign, due, state = string.sub(when, 1, 1), now, 'r'
-    if sign == '+' then
-      due = now + tonumber(string.sub(when, 2))
-    elseif sign == '@' then
-      due = tonumber(string.sub(when, 2))
-    end
-    if sign == 'w' then
-      state = 'w'
-      members[#members + 1] = 0
-      members[#members + 1] = place.waiting(id)
-    else
-      state = due <= NOW and 'r' or 's'
-      members[#members + 1] = 0
-      members[#members + 1] = state == 'r' and place.ready(rank, due, id) or place.scheduled(rank, due, id)
-    end
-    if fields[at + 3] ~= '-' then
-      members[#members + 1] = 0
-      members[#members + 1] = place.member(fields[at + 3], state, id)
-    end
-    data[#data + 1] = id
-    data[#data + 1] = table.concat({
-      state, digits(due, 1), digits(now, 1), fields[at + 3], fields[at + 4], fields[at + 5] .. '\n' .. fields[at + 6]
-    }, ' ')
-  end
-  call_with_all('ZADD', INDEX, members)
-  call_with_all('HSET', DATA, data)
-end
-
--- Whether this queue has got something to claim by this script.
-local woken = 0
-
--- Tells whoever has claimed from this queue in vain that there is something now. The message is who has brought it.
-local function wake()
-  woken = 1
-  local told = call('HGET', DATA, 'hungry\n')
-  if told and NOW - tonumber(told) > 1000 then
-    call('HSET', DATA, 'hungry\n', digits(NOW, 1))
-    call('PUBLISH', string.gsub(INDEX, ':index$', ':wake'), CALLER)
-  end
 end
