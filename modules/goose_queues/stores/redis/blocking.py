@@ -41,6 +41,10 @@ class BlockingLines:
         self._lines: dict[Node, Any] = {}
         self._is_closed = False
 
+    def open(self) -> None:
+        """The end of ``close``: a store that could not be opened is opened again later."""
+        self._is_closed = False
+
     def take(self, steps: Sequence[Steps[Any]], *, timeout: float) -> Any:
         """Take all steps of each, and give what the last one comes to.
 

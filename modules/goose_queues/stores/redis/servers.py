@@ -84,6 +84,7 @@ class Servers:
             ConfigError: They are not what the URL says.
         """
         self._is_open = True
+        self._blocking.open()
         try:
             # Also where nothing has to be found: the first command should not be the first to fail.
             self._topology.doubt()

@@ -192,6 +192,18 @@ class TestFaults:
 
         assert not isinstance(caught.value, AnswerLost)
 
+    async def test_a_server_that_comes_after_its_clients(self) -> None:
+        """Once it is there, threads reach it as well as the event loop: leases are extended by a thread."""
+        own = PrivateRedis()
+        servers = Servers(str(own.url))
+        with pytest.raises(StoreUnavailable):
+            await servers.open()
+        with own:
+            await servers.open()
+            assert await servers.run(Run(COUNT, ["n"], [])) == 1
+            assert await asyncio.to_thread(servers.run_blocking, Run(COUNT, ["n"], []), timeout=5) == 2
+            await servers.close()
+
     async def test_before_open_and_after_close(self) -> None:
         servers = Servers("redis://127.0.0.1:1")
         await servers.close()
