@@ -14,7 +14,7 @@ from sqlalchemy import URL
 import goose
 from checker import check
 from faults.application import application
-from faults.load import Load, doubles
+from faults.load import Load, at_work, doubles
 from fleet import Fleet
 from goose_queues import Client
 from havoc import Havoc
@@ -65,6 +65,8 @@ async def test_kills_in_mid_commit(fleet: Fleet, server: PrivateServer, proxy: T
         load, havoc = Load(fleet, kernel.get(Client)), Havoc(fleet, 2, slots=8)
         await havoc.ready()
         async with load.going_on():
+            # Who has not found the store yet says so with a traceback.
+            await at_work(fleet, havoc.workers, load)
             if driver_of(server.url) == "redis":
                 hit = await withhold_answers(proxy)
             else:
