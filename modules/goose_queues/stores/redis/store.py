@@ -20,7 +20,6 @@ from goose_queues.record import (
     CancelRequest,
     Claim,
     Claimed,
-    ErrorRecord,
     JobFilter,
     JobRecord,
     NewBatch,
@@ -45,12 +44,13 @@ from goose_queues.stores.redis.handover import deliver, hand_over, sweep
 from goose_queues.stores.redis.outcomes import outcome_fields
 from goose_queues.stores.redis.parcels import Dispatch
 from goose_queues.stores.redis.pruning import prune
+from goose_queues.stores.redis.rescuing import rescue
 from goose_queues.stores.redis.servers import Servers
 from goose_queues.stores.redis.slots import Slots
 from goose_queues.stores.redis.steps import Arg
 from goose_queues.stores.redis.wakeup import Wakeup
 from goose_queues.stores.sessions import as_session, url_of
-from goose_queues.stores.text import error_text, is_id, plain
+from goose_queues.stores.text import is_id, plain
 from goose_sql import Unit, open_units
 
 LONELY: Final = 2
@@ -205,23 +205,9 @@ class RedisStore:
     async def rescue(self, limit: int, max_deaths: int) -> Rescued:
         """Give jobs of dead workers back, and hand over what a crash has left."""
         reached("rescue.selected")
-        returned = failed = cancelled = 0
-        news: set[str] = set()
-        before, after = error_text(_died("\0")).split("\\u0000")
-        for queue in await self._slots.look():
-            left = limit - returned - failed - cancelled
-            if left <= 0:
-                break
-            back, over, ended, has_news, waiting, sent = await self._slots.run(
-                queue, "rescue", left, max_deaths, before, after
-            )
-            returned, failed, cancelled = returned + back, failed + over, cancelled + ended
-            news |= {queue} if has_news else set()
-            news |= await hand_over(self._slots, queue, sent)
-            for target in waiting:
-                news |= await sweep(self._slots, queue, target)
-        self._wakeup.tell(frozenset(news))
-        return Rescued(returned, failed, frozenset(news), cancelled)
+        rescued = await rescue(self._slots, limit, max_deaths)
+        self._wakeup.tell(rescued.queues)
+        return rescued
 
     async def renew(self, job_id: str, token: str, lease: float, *, limited: bool = False) -> bool:
         """Renew one lease; whether it still held."""
@@ -421,7 +407,3 @@ def _queue_of(token: str) -> str:
 def _can_be_id(text: str) -> bool:
     """Whether a job or batch can have this id; the other fields of the data have more than one line."""
     return bool(text) and is_id(text) and "\n" not in text
-
-
-def _died(times: str) -> ErrorRecord:
-    return ErrorRecord("WorkerDied", f"worker died {times} times", "")

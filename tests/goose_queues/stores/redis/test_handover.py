@@ -20,6 +20,7 @@ from servers.several import SEVERAL, several
 from servers.shared import room
 from store_contract.making import (
     ERROR,
+    LEASE,
     MAX_DEATHS,
     calls,
     claim,
@@ -45,11 +46,13 @@ class Unlucky(Servers):
         super().__init__(url)
         self.unsent: set[str] = set()
         """Scripts that do not come through."""
+        self.away: set[str] = set()
+        """Keys whose server does not answer."""
         self.unanswered: list[str] = []
         """Scripts that do, each once, although nobody hears of it."""
 
     async def run(self, run: Run) -> Any:
-        if run.script.name in self.unsent:
+        if run.script.name in self.unsent or self.away.intersection(run.keys):
             raise StoreUnavailable(self.url, "it is too far away.")
         answer = await super().run(run)
         if run.script.name in self.unanswered:
@@ -312,3 +315,20 @@ class TestALargeDispatch:
         with pytest.raises(JobExists):
             await store.insert(jobs)
         assert (await store.stats())["default"].pending == 1
+
+
+async def test_a_node_that_is_away_keeps_no_dead_job_of_another_waiting(
+    store: RedisStore, servers: Unlucky, clock: Clock
+) -> None:
+    jobs = {queue: new_job(queue=queue) for queue in ("a", "b", "c")}
+    await store.insert(list(jobs.values()))
+    for queue in jobs:
+        await claim(store, queue=queue)
+    clock.offset += LEASE + 1
+    servers.away = {"goose_{a}:index", "goose_{b}:index"}
+    rescued = await store.rescue(100, MAX_DEATHS)
+    assert (rescued.returned, rescued.queues) == (1, frozenset({"c"}))
+    with pytest.raises(StoreUnavailable):
+        await store.rescue(100, MAX_DEATHS)
+    servers.away = set()
+    assert (await store.rescue(100, MAX_DEATHS)).queues == {"a", "b"}
