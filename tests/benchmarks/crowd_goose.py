@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import shutil
 import sqlite3
 import time
@@ -18,8 +17,7 @@ import goose
 from goose_queues import Client, QueuesModule
 from goose_queues.record import Claim, Claimed, Completed, JobFilter, Settlement
 from goose_queues.store import Store
-from goose_queues.stores.cursor import cursor_text
-from goose_queues.stores.sql.listing import _print
+from goose_queues.stores.cursor import page_cursor
 from goose_queues.supervisor import Supervisor
 
 from .contest import BenchmarkError, Figures, Trial
@@ -123,5 +121,4 @@ def _cursor_behind(file: Path) -> str:
     connection = sqlite3.connect(file)
     row = connection.execute(_BEHIND).fetchone()
     connection.close()
-    text = cursor_text([_print(JobFilter(QUEUE, "completed")), "completed", *row])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return page_cursor(JobFilter(QUEUE, "completed"), "completed", row)
