@@ -38,7 +38,8 @@ _READ_ONLY_STATES: Final = frozenset({"25006"})
 _READ_ONLY_CODES: Final = frozenset({1290, 1836})
 """It became a replica, or an administrator has locked it; what was its connection may lead to another server next."""
 _CONFLICT_STATES: Final = frozenset({"40001", "40P01", "55P03"})
-_CONFLICT_CODES: Final = frozenset({1205, 1213})
+_CONFLICT_CODES: Final = frozenset({1205, 1213, 1684})
+"""MySQL: a lock was waited for too long; a deadlock; a table that is being changed cannot be described now."""
 
 
 _FORBIDDEN_STATES: Final = frozenset({"42501"})

@@ -72,7 +72,7 @@ def test_settings_and_databases_do_not_show_passwords() -> None:
     [
         lambda: QueuesModule(url=URL.replace("postgresql", "mongodb")),
         lambda: QueuesModule(url=f"mongodb://ann:a/{SECRET}@db"),
-        lambda: QueuesModule(driver="redis", url=f"redis://:{SECRET}@db"),
+        lambda: QueuesModule(driver="redis", url=f"redis+tls://:{SECRET}@db"),
         lambda: QueuesModule(queue=f"password={SECRET}"),
         lambda: Database(URL.replace("postgresql", "oracle")),
         lambda: Database(URL.replace("postgresql", "postgresql+psycopg2")),
