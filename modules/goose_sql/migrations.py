@@ -29,6 +29,7 @@ from sqlalchemy.schema import CreateSchema
 
 from goose_sql.database import Database
 from goose_sql.errors import MigrationFailed, MissingMigrations, NewerDatabase, PendingMigrations
+from goose_sql.existing import is_there
 from goose_sql.faults import first_line, is_conflict, remedy
 from goose_sql.tables import Tables
 
@@ -153,8 +154,7 @@ def _is_pending(url: str, tables: Tables, connection: Connection) -> bool:
 
 
 def _has_all(tables: Tables, connection: Connection) -> bool:
-    existing = inspect(connection)
-    return all(existing.has_table(table.name, schema=table.schema) for table in tables.metadata.tables.values())
+    return all(is_there(connection, table) for table in tables.metadata.tables.values())
 
 
 def _revise(tables: Tables, message: str, connection: Connection, *, empty: bool) -> Path | None:

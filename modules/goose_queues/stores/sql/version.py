@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, select
 
 from goose_queues.stores.sql.tables import Tables
+from goose_sql.existing import is_there
 
 VERSION: Final = 2
 """What this code was written for: the number of the newest step in ``migrations``."""
@@ -35,7 +36,7 @@ class Version:
 def version_of(connection: Connection, tables: Tables) -> Version | None:
     """The version of the tables, 0 where none was written down; None where there are no tables."""
     layout = tables.layout
-    if not inspect(connection).has_table(layout.name, schema=layout.schema):
+    if not is_there(connection, layout):
         return None
     columns = select(layout.c.version, layout.c.oldest).order_by(layout.c.version.desc()).limit(1)
     row = connection.execute(columns).first()
