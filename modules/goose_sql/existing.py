@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import Connection, Table, inspect, text
-
-_NAMED: Final = text(
-    "SELECT table_name FROM information_schema.tables "
-    "WHERE table_schema = coalesce(:of_schema, database()) AND table_name = :of_name"
-)
 
 
 def is_there(connection: Connection, table: Table) -> bool:
@@ -17,4 +10,11 @@ def is_there(connection: Connection, table: Table) -> bool:
     if connection.dialect.name not in ("mysql", "mariadb"):
         return inspect(connection).has_table(table.name, schema=table.schema)
     # By its name alone: MariaDB refuses to describe a table meanwhile.
-    return connection.execute(_NAMED, {"of_schema": table.schema, "of_name": table.name}).first() is not None
+    found = connection.execute(
+        text(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = coalesce(:of_schema, database()) AND table_name = :of_name"
+        ),
+        {"of_schema": table.schema, "of_name": table.name},
+    )
+    return found.first() is not None
