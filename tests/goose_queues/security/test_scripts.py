@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import goose
 import goose_queues
 from goose import Module
-from goose_queues import Client, InvalidQueueName, Job, JobContext, JobNotFound, QueuesModule
+from goose_queues import Client, Job, JobContext, QueuesModule
 from goose_queues.drain import drain
 from goose_queues.stores.redis.scripts import script
+from hostile import Note, come_back_exactly, dispatch_all, finds_nothing
 from servers.shared import room
 from sources import calls, files
 
@@ -31,13 +31,6 @@ ATTACKS = (
     "r\nNote\n0000000000000000000000",
     "]==] \\0 \\255",
 )
-
-
-class Note(Job):
-    text: str
-
-    async def handle(self, ctx: JobContext) -> Any:
-        return [self.text, ctx.meta]
 
 
 class Named(Job, name=ATTACKS[0], aliases=(ATTACKS[1],)):
@@ -104,26 +97,15 @@ def test_scripts_are_run_in_one_place() -> None:
 async def test_what_is_stored_comes_back_exactly(app: goose.Instance) -> None:
     async with goose.running(app) as kernel:
         client = kernel.get(Client)
-        handles = [await client.dispatch(Note(text=attack)).meta(**{attack: attack}) for attack in ATTACKS]
+        handles = await dispatch_all(client, ATTACKS)
         named = await client.dispatch(Named())
         report = await drain(kernel)
         assert (report.completed, report.failed) == (len(ATTACKS) + 1, 0)
-        for handle, attack in zip(handles, ATTACKS, strict=True):
-            assert await handle.result(timeout=30) == [attack, {attack: attack}]
+        await come_back_exactly(handles, ATTACKS)
         assert (await named.status()).name == ATTACKS[0]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_names_and_ids_that_are_code_find_nothing(app: goose.Instance, attack: str) -> None:
     async with goose.running(app) as kernel:
-        client = kernel.get(Client)
-        await client.dispatch(Note(text="a"))
-        for lookup in (client.get_status, client.cancel, client.retry):
-            with pytest.raises(JobNotFound):
-                await lookup(attack)
-        for steering in (client.pause, client.resume, client.purge):
-            with pytest.raises(InvalidQueueName):
-                await steering(attack)
-        for filtered in ({"queue": attack}, {"name": attack}, {"chain": attack}, {"batch": attack}):
-            assert [job async for job in client.jobs(**filtered)] == []
-        assert (await client.stats())["default"].pending == 1
+        await finds_nothing(kernel.get(Client), attack)

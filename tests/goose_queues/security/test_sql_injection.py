@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from goose_queues import Client, InvalidQueueName, Job, JobContext, JobNotFound, QueuesModule
+from goose_queues import Client, Job, JobContext, QueuesModule
 from goose_queues.errors import ConfigError
 from goose_queues.stores.sql.tables import queue_tables
 from goose_queues.supervisor import Supervisor
 from goose_queues.testing import drain
+from hostile import Note, come_back_exactly, dispatch_all, finds_nothing
 from queue_apps import Boot
 from sources import calls, files
 
@@ -93,13 +94,6 @@ ATTACKS = (
 )
 
 
-class Note(Job):
-    text: str
-
-    async def handle(self, ctx: JobContext) -> Any:
-        return [self.text, ctx.meta]
-
-
 class Named(Job, name=ATTACKS[0], aliases=(ATTACKS[1],)):
     async def handle(self, ctx: JobContext) -> None: ...
 
@@ -137,7 +131,7 @@ def test_an_identifier_is_no_text(attack: str) -> None:
 async def test_what_is_stored_comes_back_exactly(boot: Boot, hand: Any) -> None:
     async with boot(Note, Named) as kernel:
         client = kernel.get(Client)
-        handles = [await client.dispatch(Note(text=attack)).meta(**{attack: attack}) for attack in ATTACKS]
+        handles = await dispatch_all(client, ATTACKS)
         named = await client.dispatch(Named())
         record = await kernel.get(Supervisor).store.get(handles[0].id)
         assert record is not None
@@ -145,22 +139,11 @@ async def test_what_is_stored_comes_back_exactly(boot: Boot, hand: Any) -> None:
         hand("update goose_jobs set name = ? where name = ?", ATTACKS[1], ATTACKS[0])
         report = await drain(kernel)
         assert (report.completed, report.failed) == (len(ATTACKS) + 1, 0)
-        for handle, attack in zip(handles, ATTACKS, strict=True):
-            assert await handle.result(timeout=30) == [attack, {attack: attack}]
+        await come_back_exactly(handles, ATTACKS)
         assert (await named.status()).name == ATTACKS[1]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_names_and_ids_that_are_sql_find_nothing(boot: Boot, attack: str) -> None:
     async with boot(Note) as kernel:
-        client = kernel.get(Client)
-        await client.dispatch(Note(text="a"))
-        for lookup in (client.get_status, client.cancel, client.retry):
-            with pytest.raises(JobNotFound):
-                await lookup(attack)
-        for steering in (client.pause, client.resume, client.purge):
-            with pytest.raises(InvalidQueueName):
-                await steering(attack)
-        for filtered in ({"queue": attack}, {"name": attack}, {"chain": attack}, {"batch": attack}):
-            assert [job async for job in client.jobs(**filtered)] == []
-        assert (await client.stats())["default"].pending == 1
+        await finds_nothing(kernel.get(Client), attack)
