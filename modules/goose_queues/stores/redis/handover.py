@@ -36,20 +36,16 @@ async def hand_over(slots: Slots, source: str, sent: Sequence[str]) -> frozenset
 
 
 async def deliver(slots: Slots, source: str, target: str, messages: Sequence[str] = ()) -> frozenset[str]:
-    """Bring these to a queue, or whatever waits for it; what cannot be brought now comes later."""
+    """The same as ``sweep``; what cannot be brought now comes later."""
     try:
-        return await _bring(slots, source, target, messages)
+        return await sweep(slots, source, target, messages)
     except StoreUnavailable as error:
         log.warning("what %s has to tell %s is brought there later: %s", source, target, error)
         return frozenset()
 
 
-async def sweep(slots: Slots, source: str, target: str) -> frozenset[str]:
-    """Bring everything that waits there to a queue; raises where it cannot be brought."""
-    return await _bring(slots, source, target, [])
-
-
-async def _bring(slots: Slots, source: str, target: str, messages: Sequence[str]) -> frozenset[str]:
+async def sweep(slots: Slots, source: str, target: str, messages: Sequence[str] = ()) -> frozenset[str]:
+    """Bring these to a queue, and everything else that waits for it; raises where it cannot be brought."""
     reached: set[str] = set()
     heard, waiting, is_first = "0", list(messages), False
     while True:

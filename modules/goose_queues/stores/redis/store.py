@@ -320,10 +320,7 @@ class RedisStore:
             return
         home = dispatch.home
         name, args = ("add", dispatch.fields()) if dispatch.is_plain else ("insert", dispatch.args())
-        try:
-            sent = await self._slots.run(home, name, 0, *args)
-        except AnswerLost:
-            sent = await self._slots.run(home, name, 1, *args)
+        sent = await self._tried(home, name, *args)
         if sent == "exists":
             raise JobExists(self._servers.url)
         self._wakeup.tell(dispatch.news | await hand_over(self._slots, home, sent))
@@ -333,25 +330,21 @@ class RedisStore:
         name, home, pieces = new_id(), dispatch.home, 0
         for piece in dispatch.pieces():
             pieces += 1
-            if await self._twice(home, "stage", name, *piece) == "exists":
+            if await self._tried(home, "stage", name, *piece) == "exists":
                 raise JobExists(self._servers.url)
-        rest = (pieces, dispatch.batches_text())
-        try:
-            targets = await self._slots.run(home, "commit", name, 0, *rest)
-        except AnswerLost:
-            targets = await self._slots.run(home, "commit", name, 1, *rest)
+        targets = await self._tried(home, "commit", name, pieces, dispatch.batches_text())
         if targets == "lost":
             raise StoreUnavailable(self._servers.url, "it has lost a part of what was sent to it: dispatch it again.")
         for target in targets:
             await deliver(self._slots, home, target)
         self._wakeup.tell(dispatch.news)
 
-    async def _twice(self, queue: str, name: str, *args: Arg) -> Any:
-        """Run a script that may be run again, where its answer is lost."""
+    async def _tried(self, queue: str, name: str, *args: Arg) -> Any:
+        """Run a script that stores; where its answer is lost once more, which its first argument tells it."""
         try:
-            return await self._slots.run(queue, name, *args)
+            return await self._slots.run(queue, name, 0, *args)
         except AnswerLost:
-            return await self._slots.run(queue, name, *args)
+            return await self._slots.run(queue, name, 1, *args)
 
     async def _settle(self, queue: str, settlements: Sequence[Settlement]) -> frozenset[str]:
         args: list[Arg] = []

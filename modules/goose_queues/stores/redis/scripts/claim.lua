@@ -25,8 +25,7 @@ if #due > 0 then
     local rank, at, id = place.read_scheduled(member)
     if id then
       ready[#ready + 1], ready[#ready + 2] = 0, place.ready(rank, at, id)
-      local body = call('HGET', DATA, id)
-      local batch = body and string.match(body, '^%l [%d-]+ %d+ ([^ -][^ ]*) ')
+      local batch = job.batch_of(call('HGET', DATA, id) or '')
       if batch then
         call('ZREM', INDEX, place.member(batch, 's', id))
         members[#members + 1], members[#members + 2] = 0, place.member(batch, 'r', id)
@@ -44,17 +43,13 @@ if fleet then
 end
 
 -- The ready jobs of each name that this worker knows, in pieces. Names that it does not know cost one look each.
-local lines, first = {}, '[r\n'
-while most > 0 do
-  local member = call('ZRANGEBYLEX', INDEX, first, '(r\n\255', 'LIMIT', 0, 1)[1]
-  if not member then break end
-  local name = string.match(member, '^r\n(.*)\n%d+[^\n]*$')
-  if not name then
-    -- Only a hand can have written this.
-    call('ZREM', INDEX, member)
-  else
+local lines = {}
+if most > 0 then
+  local names, strays = place.ready_names()
+  -- Only a hand can have written these.
+  call_with_all('ZREM', INDEX, strays)
+  for _, name in ipairs(names) do
     if known[name] then lines[#lines + 1] = {prefix = 'r\n' .. name .. '\n', name = name, at = 1, members = {}} end
-    first = '(r\n' .. name .. '\n\255'
   end
 end
 local piece = math.max(math.ceil(most / math.max(#lines, 1)), 8)
@@ -93,9 +88,9 @@ while #chosen < most do
   ids[#ids + 1] = id
 end
 
-local bodies, runs = values_of(ids), {}
+local bodies = values_of(ids)
 for number, id in ipairs(ids) do ids[number] = id .. '\n' end
-runs = values_of(ids)
+local runs = values_of(ids)
 
 local taken, left, index, data = 0, {}, {}, {}
 local answer = {false}
@@ -109,7 +104,7 @@ for number, it in ipairs(chosen) do
   elseif deaths >= lonely and taken > 0 then
     break
   else
-    local batch = string.match(body, '^%l [%d-]+ %d+ ([^ ]+) ')
+    local batch = job.batch_of(body)
     taken = taken + 1
     if not run.doomed then run.attempts = (run.attempts or 0) + 1 end
     local corrupt = run.corrupt and 'run' or ''
@@ -118,7 +113,7 @@ for number, it in ipairs(chosen) do
     run.blameless = slots and taken > math.max(slots, 0) and 1 or nil
     left[#left + 1] = it.member
     index[#index + 1], index[#index + 2] = 0, place.leased(run.lease, it.id)
-    if batch and batch ~= '-' then
+    if batch then
       left[#left + 1] = place.member(batch, 'r', it.id)
       index[#index + 1], index[#index + 2] = 0, place.member(batch, 'p', it.id)
     end

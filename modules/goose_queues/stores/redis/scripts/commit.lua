@@ -1,14 +1,15 @@
 -- include: base place job mail group hearing
 -- Stores a large dispatch that has been kept in pieces: from here on it will be there, whatever dies.
 --
--- ARGV  dispatch, 1 if this has been tried before, number of its pieces, its batches as JSON
+-- ARGV  1 if this has been tried before, dispatch, number of its pieces, its batches as JSON
 -- Returns 'lost' where some of them are not here any more, else what to send.
 
 found_queue(true)
-local prefix = 't\n' .. ARGV[4] .. '\n'
+local tried, dispatch = ARGV[4] == '1', ARGV[5]
+local prefix = 't\n' .. dispatch .. '\n'
 local names = place.range(prefix, nil, 1000000)
 -- None are left: it has come through before, and the answer was lost.
-if #names == 0 and ARGV[5] == '1' then return {} end
+if #names == 0 and tried then return {} end
 -- A server that has crashed meanwhile, or a replica in its place, may lack the last moments.
 if #names ~= tonumber(ARGV[6]) then return 'lost' end
 for _, name in ipairs(names) do
@@ -17,7 +18,7 @@ for _, name in ipairs(names) do
   call('HDEL', DATA, name, name .. '\n')
   call('ZREM', INDEX, name)
 end
-call('HDEL', DATA, 't\n' .. ARGV[4])
+call('HDEL', DATA, 't\n' .. dispatch)
 group.add({}, {}, cjson.decode(ARGV[7]))
 group.finish()
 return mail.targets()

@@ -12,7 +12,10 @@ for at = 6, #ARGV, 2 do
   local number = tonumber(ARGV[at])
   local before, text = string.match(ARGV[at + 1], '^(%d+) (.*)$')
   if number > heard then
-    if tonumber(before) > heard and not (at == 6 and ARGV[5] == '1') then return {'0', woken, group.finish()} end
+    if tonumber(before) > heard and not (at == 6 and ARGV[5] == '1') then
+      heard = 0
+      break
+    end
     mail.todo[#mail.todo + 1] = cjson.decode(text)
     mail.work()
     heard = number

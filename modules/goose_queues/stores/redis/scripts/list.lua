@@ -33,7 +33,7 @@ if state ~= 'r' or batch ~= '' then
       found[#found + 1], found[#found + 2] = key, id
     end
     if #found > 2 * most or (number == #members and #members == PIECE) then
-      found[1] = number == #members and #members < PIECE and '' or key
+      found[1] = number < #members and key or #members == PIECE and key or ''
       break
     end
   end
@@ -41,18 +41,14 @@ if state ~= 'r' or batch ~= '' then
 end
 
 -- Ready jobs stand by their names; their key is what follows that.
-local keys, first = {}, '[r\n'
-while true do
-  local member = call('ZRANGEBYLEX', INDEX, first, '(r\n\255', 'LIMIT', 0, 1)[1]
-  local theirs = member and string.match(member, '^r\n(.*)\n%d+[^\n]*$')
-  if not theirs then break end
+local keys = {}
+for _, theirs in ipairs(place.ready_names()) do
   if name == '' or name == theirs then
     local line = 'r\n' .. theirs .. '\n'
     for _, one in ipairs(place.range(line, after ~= '' and ('(' .. line .. after) or nil, most)) do
       keys[#keys + 1] = string.sub(one, #line + 1)
     end
   end
-  first = '(r\n' .. theirs .. '\n\255'
 end
 table.sort(keys)
 local found = {''}

@@ -25,6 +25,12 @@ function job.unpack(text)
   return run
 end
 
+-- The batch of which a job is a member, by what was dispatched, without reading all of that.
+function job.batch_of(body)
+  local batch = string.match(body, '^%l [%d-]+ %d+ ([^ ]+) ')
+  return batch ~= '-' and batch or nil
+end
+
 -- A job of its two fields; `corrupt` names what of it makes no sense.
 function job.read(id, body, text)
   local run = job.unpack(text)

@@ -41,6 +41,23 @@ function place.count(prefix)
   return call('ZLEXCOUNT', INDEX, '[' .. prefix, '(' .. prefix .. '\255')
 end
 
+-- The names of which something is ready, each found by one look, and the members that make no sense.
+function place.ready_names()
+  local names, strays, first = {}, {}, '[r\n'
+  while true do
+    local member = call('ZRANGEBYLEX', INDEX, first, '(r\n\255', 'LIMIT', 0, 1)[1]
+    if not member then return names, strays end
+    local name = string.match(member, '^r\n(.*)\n%d+[^\n]*$')
+    if name then
+      names[#names + 1] = name
+      first = '(r\n' .. name .. '\n\255'
+    else
+      strays[#strays + 1] = member
+      first = '(' .. member
+    end
+  end
+end
+
 -- Rank, due time and id of a member of the ready ones, or of the scheduled ones.
 function place.read_ready(member)
   local rank, due, id = string.match(member, '^r\n(.*\n%d%d%d%d%d)(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)([^\n]+)$')
