@@ -69,7 +69,9 @@ class RedisPlace(Place):
     """Redis, on one server or several."""
 
     def __init__(self, url: str | URL) -> None:
-        super().__init__(url, str(url))
+        # A machine that is busy with other tests may let a connection wait; how long one waits is shown elsewhere.
+        patient = make_url(url).update_query_dict({"socket_connect_timeout": "20"})
+        super().__init__(patient, str(patient))
 
     def store(self) -> Store:
         from goose_queues.stores.redis.servers import Servers
