@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from checker import Batch, History, Violation, check
 from ledger import Entry
+
+UNWRITTEN: Final = 1.0
+"""Seconds for which a run that has ended may not be written yet, as long as nothing keeps the worker from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,13 @@ class Cost:
     """Jobs that ran at the time of the fault, or whose run began right after, and ran again: how long before they began."""
 
     @property
+    def acknowledged(self) -> float:
+        """How long before the fault the earliest dispatch was that it cost, in seconds."""
+        return max([0.0, *self.lost.values(), *self.forgotten.values()])
+
+    @property
     def reach(self) -> float:
-        """How far back it went, in seconds."""
+        """How far back it went, in seconds; also by runs, which end up to ``UNWRITTEN`` before the store has their outcome."""
         ages = (self.lost, self.forgotten, self.undone, self.interrupted)
         return max([0.0, *(age for of_a_kind in ages for age in of_a_kind.values())])
 

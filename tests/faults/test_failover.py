@@ -13,7 +13,7 @@ import pytest
 import goose
 from checker import CLAIM_TO_START, History
 from faults.application import Limited, Odd, Step, application
-from faults.cost import Cost, broken, cost_of
+from faults.cost import UNWRITTEN, Cost, broken, cost_of
 from faults.load import Load, at_work, doubles
 from fleet import Fleet
 from goose_queues import Client
@@ -74,7 +74,8 @@ async def test_a_replica_that_has_fallen_behind(fleet: Fleet, servers: Several) 
     outcome = await after_a_failover(fleet, servers, LAG)
     cost, history = outcome.cost, outcome.history
     assert cost.lost or cost.forgotten, "the replica was not behind"
-    assert cost.reach <= cost.at - outcome.behind
+    assert cost.acknowledged <= cost.at - outcome.behind
+    assert cost.reach <= cost.at - outcome.behind + UNWRITTEN
     assert broken(without_groups(history, outcome.behind, outcome.resumed)) == []
     if isinstance(servers, PrivateCluster):
         assert {violation.kind for violation in broken(history)} <= HALF_FORGOTTEN
