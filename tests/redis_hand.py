@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -24,6 +25,9 @@ _STATUSES: Final = {
     "f": "failed",
     "x": "cancelled",
 }
+
+_PATIENCE: Final = 10.0
+"""Seconds for which a server may refuse to answer."""
 
 _ID: Final = re.compile(rb"[0-9a-f]+(-[0-9a-f]+){4}\Z")
 
@@ -142,11 +146,16 @@ class RedisHand:
             self._client = None
 
     def _run(self, script: str, *arguments: str) -> Any:
-        try:
-            return self.client.eval(script, 0, self._prefix, *arguments)
-        except Exception:  # noqa: BLE001 - the server has been away, perhaps
-            self.close()
-        return self.client.eval(script, 0, self._prefix, *arguments)
+        # The server may be away for a while, or, after a failover, not know yet that its cluster is whole again.
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self.client.eval(script, 0, self._prefix, *arguments)
+            except Exception:
+                self.close()
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.02)
 
 
 def _found(job: str, state: str, attempts: str, failures: str, deaths: str, body: str) -> Found:
