@@ -1,6 +1,27 @@
-"""The ``goose`` command, and the hook by which modules add commands of their own."""
+"""The ``goose`` command, and the hook by which modules add commands of their own.
 
-from goose.commands.hook import CommandError, Invocation, application
+A module's commands need nothing but what stands here: ``application(ctx)`` to work with, ``CommandError`` to end with, and
+the ways to print that all commands share.
+"""
+
+from goose.commands.hook import CommandError, Invocation, application, invocation
 from goose.commands.main import main
+from goose.commands.near import did_you_mean
+from goose.commands.output import Table, ask, can_ask, is_terminal, progress, say, say_json, show
 
-__all__ = ["CommandError", "Invocation", "application", "main"]
+__all__ = [
+    "CommandError",
+    "Invocation",
+    "Table",
+    "application",
+    "ask",
+    "can_ask",
+    "did_you_mean",
+    "invocation",
+    "is_terminal",
+    "main",
+    "progress",
+    "say",
+    "say_json",
+    "show",
+]

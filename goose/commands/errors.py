@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from goose.errors import GooseError
 
 
@@ -44,6 +46,17 @@ class NotAnApplication(CommandError):
 
     def __str__(self) -> str:
         return f"{self.place} is {self.found}, not an application. Name what api() or worker() returned."
+
+
+class NotReady(CommandError):
+    """The application boots, but some of its modules cannot do their work."""
+
+    def __init__(self, place: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(place, reasons)
+        self.place, self.reasons = place, dict(reasons)
+
+    def __str__(self) -> str:
+        return f"{self.place} is not ready: " + "; ".join(f"{name}: {why}" for name, why in self.reasons.items())
 
 
 class CannotRegister(CommandError):

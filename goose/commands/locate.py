@@ -5,7 +5,6 @@ Used by ``hook`` and ``run``. The working directory is put on ``sys.path`` for i
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import tomllib
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from goose.commands.errors import BrokenApplication, CommandError, NoApplication, NotAnApplication
+from goose.commands.near import did_you_mean
 from goose.instance import Instance
 
 DEFAULT: Final = "main:app"
@@ -88,10 +88,8 @@ def _attribute(owner: Any, name: str, place: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError as error:
-        near = difflib.get_close_matches(name, dir(owner), 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
         label = getattr(owner, "__name__", type(owner).__name__)
-        raise NoApplication(place, f"{label} has no attribute {name!r}{hint}") from error
+        raise NoApplication(place, f"{label} has no attribute {name!r}{did_you_mean(name, dir(owner))}") from error
 
 
 def _place_of(error: BaseException) -> str | None:

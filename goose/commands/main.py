@@ -6,29 +6,37 @@ An error is one line on stderr: exit code 2 where the command line is wrong, els
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import MarkupMode
 from typer.main import get_command
 
+from goose.commands.check import check
 from goose.commands.errors import BrokenApplication, CommandError, NoApplication
 from goose.commands.graph import graph
 from goose.commands.hook import Invocation, groups
 from goose.commands.new import new
+from goose.commands.output import is_terminal
 from goose.commands.routes import routes
 from goose.commands.run import run
 from goose.errors import GooseError
 
-CORE: Final = ("run", "routes", "graph", "new")
+CORE: Final = ("new", "run", "routes", "graph", "check")
+COMPLETING: Final = "_GOOSE_COMPLETE"
+"""Set by a shell that wants to know what could come next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; the entry point of the ``goose`` script."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if COMPLETING in os.environ:
+        given = os.environ.get("COMP_WORDS", "").split()[1:]
     debug = "--debug" in given
     try:
         invocation, words = said_to_goose(given)
@@ -72,18 +80,28 @@ def _run(invocation: Invocation, words: list[str]) -> int:
     note = _add_groups(root, invocation, words)
     command = get_command(root)
     if note is not None:
-        command.epilog = note
+        command.epilog = f"{command.epilog}\n\n{note}"
+    _shape_help(command, "rich" if is_terminal() else None)
     result = command.main(args=words, prog_name="goose", standalone_mode=False, obj=invocation)
     return result if isinstance(result, int) else 0
 
 
 def _root() -> typer.Typer:
-    root = typer.Typer(add_completion=False, rich_markup_mode=None)
+    root = typer.Typer(epilog="Example: goose new app shop && cd shop && goose run")
     root.callback()(_said)
-    for command in (run, routes, graph):
-        root.command()(command)
     root.add_typer(new)
+    root.command(epilog="Example: goose run --port 9000 --reload")(run)
+    root.command(epilog="Example: goose routes")(routes)
+    root.command(epilog="Example: goose graph --dot | dot -Tsvg > graph.svg")(graph)
+    root.command(epilog="Example: goose check && systemctl restart shop")(check)
     return root
+
+
+def _shape_help(command: Any, mode: MarkupMode) -> None:
+    """Panels are for terminals; whoever made a group of commands need not think of it."""
+    command.rich_markup_mode = mode
+    for below in getattr(command, "commands", {}).values():
+        _shape_help(below, mode)
 
 
 def _show_version(value: bool) -> None:
@@ -119,13 +137,18 @@ def _add_groups(root: typer.Typer, invocation: Invocation, words: Sequence[str])
                 raise CommandError(f"a module adds commands named {name!r}, which is a command of goose: rename them")
             root.add_typer(group)
     except NoApplication as error:
-        if not word.startswith("-"):
+        if not _asks_only(word):
             _refuse(word, error)
     except GooseError as error:
-        if not word.startswith("-"):
+        if not _asks_only(word):
             raise
         return f"The application's own commands are not shown: {_one_line(error)}"
     return None
+
+
+def _asks_only(word: str) -> bool:
+    """Whether nothing is to be run: ``--help``, or a shell that completes what has been typed."""
+    return word.startswith("-") or COMPLETING in os.environ
 
 
 def _refuse(word: str, error: NoApplication) -> None:

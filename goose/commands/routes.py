@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from goose.commands.hook import application
+from goose.commands.output import Table, show
 from goose.http.controller import Controller, routes_of
 from goose.http.health import HEALTH_PATH, READY_PATH
 from goose.kernel import Kernel
@@ -14,8 +15,7 @@ from goose.kernel import Kernel
 
 def routes(ctx: typer.Context) -> None:
     """Show the routes and their handlers."""
-    for line in as_table(rows(application(ctx).new_kernel())):
-        typer.echo(line)
+    show(Table(("method", "path", "handler", "guards"), rows(application(ctx).new_kernel())))
 
 
 def rows(kernel: Kernel) -> Sequence[tuple[str, ...]]:
@@ -27,10 +27,3 @@ def rows(kernel: Kernel) -> Sequence[tuple[str, ...]]:
     ]
     own = [("GET", HEALTH_PATH, "is the process up?", ""), ("GET", READY_PATH, "is every module ready?", "")]
     return [(method, path, name, guards) for path, method, name, guards in sorted(found)] + own
-
-
-def as_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as they need to be, with a head."""
-    table = [("METHOD", "PATH", "HANDLER", "GUARDS"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from goose.commands.hook import application
+from goose.commands import application, say
 from goose.module import Module
 from goose_sql import migrations
 from goose_sql.database import Database
@@ -22,21 +22,21 @@ from goose_sql.tables import Tables, tables_of
 db = typer.Typer(name="db", help="Make, upgrade and check the tables of every module.", no_args_is_help=True)
 
 
-@db.command()
+@db.command(epilog="Example: goose db migrate")
 def migrate(ctx: typer.Context) -> None:
     """Make what is missing and upgrade what is old."""
     done = asyncio.run(_migrate(_modules(ctx)))
-    typer.echo("\n".join(f"migrated {owner}" for owner in done) or "nothing to migrate")
+    say("\n".join(f"migrated {owner}" for owner in done) or "nothing to migrate")
 
 
-@db.command()
+@db.command(epilog="Example: goose db check && systemctl restart shop")
 def check(ctx: typer.Context) -> None:
     """Exit with 1 where something has to be migrated; for deploy scripts."""
     asyncio.run(_check(_modules(ctx)))
-    typer.echo("nothing to migrate")
+    say("nothing to migrate")
 
 
-@db.command()
+@db.command(epilog='Example: goose db revision OrdersModule -m "add a note to each order"')
 def revision(
     ctx: typer.Context,
     module: Annotated[str, typer.Argument(help="The module's class name.")],
@@ -45,7 +45,7 @@ def revision(
 ) -> None:
     """Write a module's next version: what makes the database as its metadata says."""
     path = asyncio.run(_revise(_modules(ctx), module, message, empty=empty))
-    typer.echo(f"wrote {path}" if path else f"nothing to write: the database is as {module}.metadata says")
+    say(f"wrote {path}" if path else f"nothing to write: the database is as {module}.metadata says")
 
 
 def _modules(ctx: typer.Context) -> Sequence[Module]:

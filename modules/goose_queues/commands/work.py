@@ -1,37 +1,24 @@
-"""``goose queue``: work the queues of an application, and see how they stand.
-
-Found by ``goose`` through ``QueuesModule.commands``.
-"""
+"""``goose queue work``: run jobs until told to stop."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import logging
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 import goose
-from goose.commands.hook import application, invocation
+from goose.commands import invocation
 from goose.instance import Instance
 from goose.serving import stop_signals
-from goose_queues.client import Client
 from goose_queues.config import MAX_SLOTS
-from goose_queues.record import QueueStats
-from goose_queues.status import Stats
 from goose_queues.supervisor import Supervisor, Workload
 from goose_queues.values import queue_name
 
 log = logging.getLogger("goose_queues.commands")
 
-queue = typer.Typer(name="queue", help="Work the application's queues, and see how they stand.", no_args_is_help=True)
 
-COUNTS: Final = ("pending", "scheduled", "processing", "completed", "failed", "cancelled")
-
-
-@queue.command()
 def work(
     ctx: typer.Context,
     queues: Annotated[
@@ -46,20 +33,6 @@ def work(
     asked = invocation(ctx)
     asked.show_log()
     asyncio.run(serve(asked.application(), Workload(_names(queues), concurrency), burst=burst))
-
-
-@queue.command()
-def stats(
-    ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
-) -> None:
-    """Show how many jobs each queue has, by status."""
-    found = asyncio.run(_stats(application(ctx)))
-    if as_json:
-        typer.echo(json.dumps({name: _plain(counts) for name, counts in sorted(found.items())}, indent=2))
-        return
-    for line in as_table(found):
-        typer.echo(line)
 
 
 async def serve(instance: Instance, workload: Workload, *, burst: bool) -> None:
@@ -83,29 +56,6 @@ async def serve(instance: Instance, workload: Workload, *, burst: bool) -> None:
             log.info("stopping: running jobs are finished first")
             if not stopping.is_set():
                 await supervisor.check()
-
-
-def as_table(stats: Stats) -> list[str]:
-    """One line for each queue, under a head."""
-    rows = [("QUEUE", *(count.upper() for count in COUNTS))]
-    rows += [(name, *(str(getattr(stats[name], count)) for count in COUNTS)) for name in sorted(stats)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-
-
-async def _stats(instance: Instance) -> Stats:
-    async with goose.running(instance) as kernel:
-        return await kernel.get(Client).stats()
-
-
-def _plain(counts: QueueStats) -> dict[str, Any]:
-    plain = dataclasses.asdict(counts)
-    oldest = counts.oldest_pending_at
-    plain["oldest_pending_at"] = None if oldest is None else oldest.isoformat()
-    return plain
 
 
 def _names(queues: str | None) -> tuple[str, ...] | None:
