@@ -7,9 +7,10 @@ the ways to print that all commands share.
 from goose.commands.hook import CommandError, Invocation, application, invocation
 from goose.commands.main import main
 from goose.commands.near import did_you_mean
-from goose.commands.output import Table, ask, can_ask, is_terminal, progress, say, say_json, show
+from goose.commands.output import Branch, Table, ask, can_ask, is_terminal, progress, say, say_json, show
 
 __all__ = [
+    "Branch",
     "CommandError",
     "Invocation",
     "Table",

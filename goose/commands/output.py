@@ -1,4 +1,4 @@
-"""What commands print: lines, tables, JSON, questions, progress.
+"""What commands print: lines, tables, trees, JSON, questions, progress.
 
 In a pipe it is plain text; colour and moving lines are for terminals only. Results go to stdout; questions, progress and
 errors go to stderr, so that what is piped on is the result alone.
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 from rich.text import Text
+from rich.tree import Tree
 
 from goose.commands.errors import CommandError
 
@@ -67,12 +68,35 @@ class Table:
         return shown
 
 
-def show(table: Table) -> None:
-    """Print a table."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A line with those below it; in a pipe they are indented, on a terminal they hang on lines."""
+
+    text: str
+    below: Sequence[Branch] = ()
+
+    def lines(self, depth: int = 0) -> Iterator[str]:
+        """As plain text."""
+        yield " " * INDENT * depth + self.text
+        for branch in self.below:
+            yield from branch.lines(depth + 1)
+
+    def __rich__(self) -> Tree:
+        return _grown(Tree(Text(self.text, "bold"), guide_style="dim"), self.below)
+
+
+def _grown(tree: Tree, branches: Sequence[Branch]) -> Tree:
+    for branch in branches:
+        _grown(tree.add(Text(branch.text)), branch.below)
+    return tree
+
+
+def show(shown: Table | Branch) -> None:
+    """Print a table or a tree."""
     if is_terminal():
-        Console().print(table)
+        Console().print(shown)
     else:
-        for line in table.lines():
+        for line in shown.lines():
             say(line)
 
 

@@ -232,7 +232,7 @@ def test_a_folder_with_something_in_it_is_not_written_into(tmp_path: Path) -> No
 def test_routes_and_graph_of_a_new_application(shop: Path) -> None:
     assert re.search(r"^POST +/greetings +GreetingsController.send$", goose(shop, "routes").stdout, re.MULTILINE)
     tree = goose(shop, "graph").stdout
-    assert "├── GreetingsController (scoped) <- Greeter, Client\n" in tree
+    assert "  GreetingsController (scoped) <- Greeter, Client of QueuesModule\n" in tree
     assert "SendGreeting (job) <- Greeter\n" in tree
     assert "QueuesModule (global)\n" in tree
 

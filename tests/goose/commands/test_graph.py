@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,19 +59,19 @@ app = api(ApiPlatform(), AppModule, [Plugged])
 
 TREE = """\
 AppModule (root)
-├── imports SharedModule
-├── OrderController (scoped) <- Orders
-├── Orders (singleton) <- Clock, str named 'backup'
-├── str named 'backup' (singleton)
-├── SignedIn (scoped)
-└── Send (work) <- Orders
+  imports SharedModule
+  OrderController (scoped) <- Orders
+  Orders (singleton) <- Clock of SharedModule, str named 'backup'
+  str named 'backup' (singleton)
+  SignedIn (scoped)
+  Send (work) <- Orders
 
 SharedModule
-├── Clock (singleton)
-└── exports Clock
+  Clock (singleton)
+  exports Clock
 
 Plugged (plugged in)
-└── declares nothing
+  declares nothing
 """
 
 DOT = """\
@@ -102,6 +103,64 @@ def test_the_graph_as_text(project: Path, goose: Callable) -> None:
 def test_the_graph_for_graphviz(project: Path, goose: Callable) -> None:
     (project / "main.py").write_text(APP)
     assert goose("graph", "--dot").out == DOT
+
+
+def test_the_graph_as_json(project: Path, goose: Callable) -> None:
+    (project / "main.py").write_text(APP)
+    app, shared, plugged = json.loads(goose("graph", "--json").out)["modules"]
+    assert [module["name"] for module in (app, shared, plugged)] == ["AppModule", "SharedModule", "Plugged"]
+    assert (app["root"], app["imports"], plugged["plugged_in"]) == (True, ["SharedModule"], True)
+    assert app["declarations"][1] == {
+        "name": "Orders",
+        "kind": "singleton",
+        "injects": [
+            {"module": "SharedModule", "name": "Clock"},
+            {"module": "AppModule", "name": "str named 'backup'"},
+        ],
+        "injected_by": [
+            {"module": "AppModule", "name": "OrderController"},
+            {"module": "AppModule", "name": "Send"},
+        ],
+    }
+    assert shared["declarations"] == [
+        {
+            "name": "Clock",
+            "kind": "singleton",
+            "injects": [],
+            "injected_by": [{"module": "AppModule", "name": "Orders"}],
+        }
+    ]
+    assert shared["exports"] == ["Clock"]
+
+
+def test_one_form_at_a_time(project: Path, goose: Callable) -> None:
+    said = goose("graph", "--dot", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "goose: Invalid value: use one of --dot and --json. Try 'goose graph --help'.\n"
+
+
+TWINS = """
+from goose import Module, worker
+
+class Shelf(Module):
+    def __init__(self, book: str) -> None:
+        self.declarations = ()
+
+class AppModule(Module):
+    imports = (Shelf("a"), Shelf("b"))
+
+app = worker(AppModule)
+"""
+
+
+def test_modules_of_one_class_are_told_apart(project: Path, goose: Callable) -> None:
+    (project / "main.py").write_text(TWINS)
+    assert goose("graph").out.splitlines()[:2] == ["AppModule (root)", "  imports Shelf 1, Shelf 2"]
+    assert [m["name"] for m in json.loads(goose("graph", "--json").out)["modules"]] == [
+        "AppModule",
+        "Shelf 2",
+        "Shelf 1",
+    ]
 
 
 def test_a_faulty_graph_is_told_in_one_line(project: Path, goose: Callable) -> None:

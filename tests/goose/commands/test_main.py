@@ -225,5 +225,41 @@ def test_a_group_without_a_command_shows_its_help(goose: Callable) -> None:
     assert said.err.startswith("Usage: goose new [OPTIONS] COMMAND [ARGS]...\n")
 
 
+def test_help_in_a_pipe_has_no_panels(app: Path, goose: Callable) -> None:
+    """Also that of a group which a module made without a thought of it."""
+    for words in ([], ["run"], ["mail"], ["mail", "send"]):
+        said = goose(*words, "--help")
+        assert said.code == 0
+        assert said.out.isascii(), said.out
+
+
+def test_a_shell_completes_core_and_module_commands(
+    app: Path, goose: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_GOOSE_COMPLETE", "complete_bash")
+    for words, wanted in (("goose ma", "mail"), ("goose mail se", "send"), ("goose --app main:app gra", "graph")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        said = goose()
+        assert (said.code, said.out.split(), said.err) == (0, [wanted], "")
+
+
+def test_a_shell_completes_where_the_application_is_broken(
+    project: Path, goose: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "main.py").write_text("1 / 0")
+    monkeypatch.setenv("_GOOSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "goose ro")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    said = goose()
+    assert (said.code, said.out, said.err) == (0, "routes\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(goose: Callable, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    assert "_GOOSE_COMPLETE=complete_" in goose("--show-completion", shell).out.replace(f"{shell}_complete", "")
+
+
 def test_version(goose: Callable) -> None:
     assert goose("--version").out.startswith("goose 0.")
