@@ -3,139 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-GOOSE = Path(sys.executable).with_name("goose")
-PATIENCE = 60.0
-"""Seconds after which a process counts as hung."""
+from end_to_end.installed import Goose, ask
 
 
-def goose(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, with the exit code that it should have."""
-    return said(folder, str(GOOSE), *words, code=code)
+def test_a_new_application_passes_its_own_tests(goose: Goose, shop: Path) -> None:
+    assert goose.tests(shop) == 6
 
 
-def said(folder: Path, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
+def test_a_new_application_passes_its_own_checks(goose: Goose, shop: Path) -> None:
+    goose.module(shop, "-m", "ruff", "check")
+    goose.module(shop, "-m", "ruff", "format", "--check")
+    goose.module(shop, "-m", "mypy")
 
 
-def environment() -> dict[str, str]:
-    """This one's, without what would lead a project's own tests and tools astray."""
-    led = ("GOOSE_", "PYTEST_", "COV_", "DATABASE_URL", "PYTHONPATH", "COVERAGE_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(led)} | {"NO_COLOR": "1"}
-
-
-@contextmanager
-def running(folder: Path, *words: str) -> Iterator[Server]:
-    """A command that serves until it is told to stop; killed if it is still there at the end."""
-    process = subprocess.Popen(
-        [str(GOOSE), *words],
-        cwd=folder,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    server = Server(process)
-    try:
-        yield server
-    finally:
-        process.kill()
-        server.join()
-
-
-class Server:
-    """A process that serves, and everything that it has said on stderr."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._spoke = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    @property
-    def log(self) -> str:
-        return "".join(self.lines)
-
-    def says(self, pattern: str) -> re.Match[str]:
-        """The first match in what it says, awaited."""
-        with self._spoke:
-            self._spoke.wait_for(lambda: re.search(pattern, self.log) or not self._reader.is_alive(), PATIENCE)
-        found = re.search(pattern, self.log)
-        assert found is not None, f"it never said {pattern!r}:\n{self.log}"
-        return found
-
-    def stop(self) -> int:
-        """Its exit code after SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-    def join(self) -> None:
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
-
-    def _read(self) -> None:
-        for line in self.process.stderr or ():
-            with self._spoke:
-                self.lines.append(line)
-                self._spoke.notify_all()
-
-
-def ask(url: str, body: object = None) -> tuple[int, object]:
-    """Status and JSON of a request: GET, or POST where there is a body."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-        return response.status, json.load(response)
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh application, as ``goose new app`` writes it."""
-    folder = tmp_path_factory.mktemp("projects")
-    done = goose(folder, "new", "app", "shop")
-    assert done.stdout.endswith("\nNext: cd shop && goose run\n")
-    return folder / "shop"
-
-
-def passes_its_tests(project: Path, *arguments: str) -> int:
-    """How many tests passed, all of them."""
-    done = said(project, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *arguments)
-    found = re.search(r"^(\d+) passed in", done.stdout, re.MULTILINE)
-    assert found is not None, done.stdout
-    return int(found[1])
-
-
-def test_a_new_application_passes_its_own_tests(shop: Path) -> None:
-    assert passes_its_tests(shop) == 6
-
-
-def test_a_new_application_passes_its_own_checks(shop: Path) -> None:
-    said(shop, sys.executable, "-m", "ruff", "check")
-    said(shop, sys.executable, "-m", "ruff", "format", "--check")
-    said(shop, sys.executable, "-m", "mypy")
-
-
-def test_a_new_application_serves_runs_jobs_and_stops(shop: Path) -> None:
-    with running(shop, "run", "--port", "0") as server:
+def test_a_new_application_serves_runs_jobs_and_stops(goose: Goose, shop: Path) -> None:
+    with goose.running(shop, "run", "--port", "0") as server:
         base = server.says(r"http://127\.0\.0\.1:\d+")[0]
         assert ask(f"{base}/greetings/Ada") == (200, {"greeting": "Hello, Ada!"})
         assert ask(f"{base}/readyz")[0] == 200
@@ -147,15 +34,15 @@ def test_a_new_application_serves_runs_jobs_and_stops(shop: Path) -> None:
     assert "Traceback" not in server.log
 
 
-def test_the_server_says_in_one_line_that_its_port_is_taken(shop: Path) -> None:
-    with running(shop, "run", "--port", "0") as server:
+def test_the_server_says_in_one_line_that_its_port_is_taken(goose: Goose, shop: Path) -> None:
+    with goose.running(shop, "run", "--port", "0") as server:
         port = server.says(r"http://127\.0\.0\.1:(\d+)")[1]
         second = goose(shop, "run", "--port", port, code=1)
     assert f"goose: cannot listen on 127.0.0.1:{port}: the address is in use or not allowed\n" in second.stderr
     assert "Traceback" not in second.stderr
 
 
-def test_a_new_job_is_registered_and_its_test_passes(shop: Path) -> None:
+def test_a_new_job_is_registered_and_its_test_passes(goose: Goose, shop: Path) -> None:
     shown = goose(shop, "new", "job", "SendEmail", "--queue", "emails", "--dry-run")
     assert shown.stdout.startswith("would write app/jobs/send_email.py\nwould write tests/jobs/test_send_email.py\n")
     assert "\n+        SendEmail,\n" in shown.stdout
@@ -168,8 +55,8 @@ def test_a_new_job_is_registered_and_its_test_passes(shop: Path) -> None:
         "added SendEmail to AppModule.declarations in app/module.py\n"
     )
     assert "SendEmail (job)" in goose(shop, "graph").stdout
-    assert passes_its_tests(shop, "tests/jobs/test_send_email.py") == 1
-    test_a_new_application_passes_its_own_checks(shop)
+    assert goose.tests(shop, "tests/jobs/test_send_email.py") == 1
+    test_a_new_application_passes_its_own_checks(goose, shop)
 
     again = goose(shop, "new", "job", "SendEmail", code=1)
     assert again.stderr == "goose: app/jobs/send_email.py exists: nothing was written; --force overwrites it\n"
@@ -177,7 +64,7 @@ def test_a_new_job_is_registered_and_its_test_passes(shop: Path) -> None:
     assert (shop / "app/module.py").read_text().count("SendEmail") == 2
 
 
-def test_a_module_that_cannot_be_edited_is_left_alone(shop: Path, tmp_path: Path) -> None:
+def test_a_module_that_cannot_be_edited_is_left_alone(goose: Goose, shop: Path, tmp_path: Path) -> None:
     goose(tmp_path, "new", "app", "shop")
     module = tmp_path / "shop/app/module.py"
     text = module.read_text().replace("declarations = (", "declarations = tuple() + (")
@@ -214,13 +101,13 @@ def test_a_module_that_cannot_be_edited_is_left_alone(shop: Path, tmp_path: Path
     ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is(
-    tmp_path: Path, words: tuple[str, ...], sentence: str
+    goose: Goose, tmp_path: Path, words: tuple[str, ...], sentence: str
 ) -> None:
     assert goose(tmp_path, *words, code=1).stderr == f"goose: {sentence}\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_in_it_is_not_written_into(tmp_path: Path) -> None:
+def test_a_folder_with_something_in_it_is_not_written_into(goose: Goose, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop/mine.txt").write_text("mine")
     refused = goose(tmp_path, "new", "app", "shop", code=1)
@@ -229,7 +116,7 @@ def test_a_folder_with_something_in_it_is_not_written_into(tmp_path: Path) -> No
     assert (tmp_path / "shop/mine.txt").read_text() == "mine"
 
 
-def test_routes_and_graph_of_a_new_application(shop: Path) -> None:
+def test_routes_and_graph_of_a_new_application(goose: Goose, shop: Path) -> None:
     assert re.search(r"^POST +/greetings +GreetingsController.send$", goose(shop, "routes").stdout, re.MULTILINE)
     tree = goose(shop, "graph").stdout
     assert "  GreetingsController (scoped) <- Greeter, Client of QueuesModule\n" in tree
@@ -252,28 +139,28 @@ asyncio.run(dispatch())
 """
 
 
-def test_a_worker_runs_what_is_due_and_ends(tmp_path: Path) -> None:
+def test_a_worker_runs_what_is_due_and_ends(goose: Goose, tmp_path: Path) -> None:
     goose(tmp_path, "new", "app", "shop")
     shop = tmp_path / "shop"
     (shop / "dispatch.py").write_text(DISPATCH)
-    said(shop, sys.executable, "dispatch.py")
-    assert counts(shop) == {"pending": 3, "completed": 0}
+    goose.module(shop, "dispatch.py")
+    assert counts(goose, shop) == {"pending": 3, "completed": 0}
     assert "greeted: Hello, Grace!" in goose(shop, "queue", "work", "--burst").stderr
-    assert counts(shop) == {"pending": 0, "completed": 3}
+    assert counts(goose, shop) == {"pending": 0, "completed": 3}
     assert re.search(r"^greetings( +\d+){6}$", goose(shop, "queue", "stats").stdout, re.MULTILINE)
 
 
-def counts(shop: Path) -> dict[str, int]:
+def counts(goose: Goose, shop: Path) -> dict[str, int]:
     stats = json.loads(goose(shop, "queue", "stats", "--json").stdout)["greetings"]
     return {name: stats[name] for name in ("pending", "completed")}
 
 
-def test_a_worker_stops_on_sigterm(tmp_path: Path) -> None:
+def test_a_worker_stops_on_sigterm(goose: Goose, tmp_path: Path) -> None:
     goose(tmp_path, "new", "app", "shop")
     shop = tmp_path / "shop"
     (shop / "dispatch.py").write_text(DISPATCH)
-    with running(shop, "queue", "work") as worker:
-        said(shop, sys.executable, "dispatch.py")
+    with goose.running(shop, "queue", "work") as worker:
+        goose.module(shop, "dispatch.py")
         worker.says("greeted: Hello, Mary!")
         assert worker.stop() == 0
     assert "Traceback" not in worker.log
@@ -300,7 +187,7 @@ app = api(ApiPlatform(), OrdersModule, [QueuesModule(auto_migrate=False)])
 """
 
 
-def test_migrations_are_checked_and_carried_out(tmp_path: Path) -> None:
+def test_migrations_are_checked_and_carried_out(goose: Goose, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(STORED)
     unready = goose(tmp_path, "db", "check", code=1)
     assert "goose db migrate" in unready.stderr
@@ -311,7 +198,7 @@ def test_migrations_are_checked_and_carried_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["queue", "db"])
-def test_outside_an_application_a_modules_command_says_so(tmp_path: Path, word: str) -> None:
+def test_outside_an_application_a_modules_command_says_so(goose: Goose, tmp_path: Path, word: str) -> None:
     done = goose(tmp_path, word, "stats", code=1)
     assert done.stderr == (
         f"goose: {word!r} is not a command of goose itself, and no application found: "
@@ -320,7 +207,7 @@ def test_outside_an_application_a_modules_command_says_so(tmp_path: Path, word: 
     )
 
 
-def test_the_version_and_help_need_no_application(tmp_path: Path) -> None:
+def test_the_version_and_help_need_no_application(goose: Goose, tmp_path: Path) -> None:
     assert re.fullmatch(r"goose \d+\.\d+\.\d+\n", goose(tmp_path, "--version").stdout)
     assert "routes" in goose(tmp_path, "--help").stdout
     misspelt = goose(tmp_path, "rnu", code=2)

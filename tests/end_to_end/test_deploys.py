@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import URL, make_url
 
+from end_to_end.installed import Goose
 from goose_sql import Database
 from servers.shared import DATABASES, Room, connect, room
 
@@ -42,30 +42,29 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Room]:
     ours.clear()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "main.py").write_text(MAIN)
-    return tmp_path
-
-
-class Goose:
+class Deploy:
     """Runs ``goose`` in a project, for a database."""
 
-    def __init__(self, project: Path, url: URL, **environment: str) -> None:
+    def __init__(self, goose: Goose, project: Path, url: URL, **options: str) -> None:
+        self._goose = goose
         self._project = project
-        self.environment = {
-            **os.environ,
+        self._options = {
             "GOOSE_QUEUES_URL": url.render_as_string(hide_password=False),
-            **{f"GOOSE_QUEUES_{option}": value for option, value in environment.items()},
+            **{f"GOOSE_QUEUES_{option}": value for option, value in options.items()},
         }
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        command = [Path(sys.executable).with_name("goose"), "--app", "main:queues", *words]
-        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self._project, env=self.environment, **pipes)
+        return self._goose.begin(self._project, "--app", "main:queues", *words, **self._options)
 
     def __call__(self, *words: str, code: int = 0) -> str:
         return ended(self.begin(*words), code)
+
+
+@pytest.fixture
+def deploy(goose: Goose, tmp_path: Path) -> Callable[..., Deploy]:
+    """The project with its queue there, and options of it: ``deploy(url, TABLE_PREFIX="mine_")``."""
+    (tmp_path / "main.py").write_text(MAIN)
+    return functools.partial(Deploy, goose, tmp_path)
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -101,27 +100,27 @@ def poor(empty: Room) -> Iterator[Callable[..., URL]]:
     run(*((f"DROP OWNED BY {POOR}", f"DROP ROLE {POOR}") if is_postgres else (f"DROP USER {name}",)))
 
 
-def test_the_whole_way(empty: Room, project: Path) -> None:
+def test_the_whole_way(empty: Room, deploy: Callable[..., Deploy]) -> None:
     """Nothing boots before the migration, which many may run at once; afterwards everything does."""
-    goose = Goose(project, empty.url)
+    owner = deploy(empty.url)
     shown = Database(empty.url).url
-    assert goose("db", "check", code=1) == f"goose: {shown} lacks migrations of QueuesModule. Run: goose db migrate\n"
-    assert goose("queue", "work", "--burst", code=1) == (
+    assert owner("db", "check", code=1) == f"goose: {shown} lacks migrations of QueuesModule. Run: goose db migrate\n"
+    assert owner("queue", "work", "--burst", code=1) == (
         f"goose: {shown} has no tables for the queue. Run: goose db migrate\n"
     )
-    migrating = [goose.begin("db", "migrate") for _ in range(3)]
+    migrating = [owner.begin("db", "migrate") for _ in range(3)]
     assert sorted(ended(each) for each in migrating) == [
         "migrated QueuesModule\n",
         "nothing to migrate\n",
         "nothing to migrate\n",
     ]
-    assert goose("db", "check") == "nothing to migrate\n"
-    goose("queue", "work", "--burst")
+    assert owner("db", "check") == "nothing to migrate\n"
+    owner("queue", "work", "--burst")
 
 
-def test_a_prefix(empty: Room, project: Path) -> None:
+def test_a_prefix(empty: Room, deploy: Callable[..., Deploy]) -> None:
     """The prefix of the environment is what is checked, made and booted with."""
-    default, mine = Goose(project, empty.url), Goose(project, empty.url, TABLE_PREFIX="mine_")
+    default, mine = deploy(empty.url), deploy(empty.url, TABLE_PREFIX="mine_")
     default("db", "migrate")
     assert "lacks migrations of QueuesModule" in mine("db", "check", code=1)
     assert "has no tables for the queue" in mine("queue", "stats", code=1)
@@ -130,32 +129,32 @@ def test_a_prefix(empty: Room, project: Path) -> None:
     assert "default" in mine("queue", "stats")
 
 
-def test_a_user_without_rights(empty: Room, project: Path, poor: Callable[..., URL]) -> None:
+def test_a_user_without_rights(empty: Room, deploy: Callable[..., Deploy], poor: Callable[..., URL]) -> None:
     """Who may not make tables, or not write into them, is told so; who may do no more than that can work."""
-    goose = Goose(project, empty.url)
+    owner = deploy(empty.url)
     if empty.url.get_backend_name() == "mysql":
         # There, a database in which one may do nothing is none.
         poor("SELECT")
-    without = Goose(project, poor())
+    without = deploy(poor())
     refusal = without("db", "migrate", code=1)
     assert "denied" in refusal
     assert refusal.endswith("Give its user the right to do so, or name another user in the URL.\n")
-    goose("db", "migrate")
-    reader = Goose(project, poor("SELECT"))
+    owner("db", "migrate")
+    reader = deploy(poor("SELECT"))
     assert reader("db", "check") == "nothing to migrate\n"
     refusal = reader("queue", "work", "--burst", code=1)
     assert "goose_jobs" in refusal
     assert refusal.endswith("Give its user the right to do so, or name another user in the URL.\n")
-    writer = Goose(project, poor("SELECT", "INSERT", "UPDATE", "DELETE"))
+    writer = deploy(poor("SELECT", "INSERT", "UPDATE", "DELETE"))
     writer("queue", "work", "--burst")
 
 
 @pytest.mark.parametrize("empty", ["postgres"], indirect=True)
-def test_a_server_that_takes_no_writes(empty: Room, project: Path) -> None:
+def test_a_server_that_takes_no_writes(empty: Room, deploy: Callable[..., Deploy]) -> None:
     """A read-only replica is refused, before and after the tables have come there."""
     replica = make_url(empty.url).update_query_dict({"options": "-cdefault_transaction_read_only=on"})
     sentence = "It takes no writes: name the primary server, not a replica.\n"
-    assert Goose(project, replica)("db", "migrate", code=1).endswith(sentence)
-    Goose(project, empty.url)("db", "migrate")
-    refusal = Goose(project, replica)("queue", "work", "--burst", code=1)
+    assert deploy(replica)("db", "migrate", code=1).endswith(sentence)
+    deploy(empty.url)("db", "migrate")
+    refusal = deploy(replica)("queue", "work", "--burst", code=1)
     assert "read-only transaction. " + sentence in refusal

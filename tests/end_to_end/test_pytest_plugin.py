@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+
+from end_to_end.installed import Goose
 
 MAIN = """
 from goose import ApiPlatform, Context, Controller, Module, api, post
@@ -57,11 +57,6 @@ async def test_forgotten(fake_queue):
 """
 
 
-def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-
-
 def project(folder: Path, tests: str) -> None:
     (folder / "main.py").write_text(MAIN)
     (folder / "test_it.py").write_text(tests)
@@ -70,16 +65,14 @@ def project(folder: Path, tests: str) -> None:
     )
 
 
-def test_fixtures(tmp_path: Path) -> None:
+def test_fixtures(goose: Goose, tmp_path: Path) -> None:
     """app, http, fake_queue and frozen_clock are there without being imported."""
     project(tmp_path, TESTS)
-    done = run(tmp_path)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert goose.tests(tmp_path) == 3
 
 
-def test_a_forgotten_await(tmp_path: Path) -> None:
+def test_a_forgotten_await(goose: Goose, tmp_path: Path) -> None:
     """A dispatch that is never awaited fails the run, and the message names the job."""
     project(tmp_path, FORGOTTEN)
-    done = run(tmp_path)
-    assert done.returncode != 0, done.stdout
-    assert "dispatch of Ping was never sent" in done.stdout + done.stderr
+    done = goose.module(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", code=1)
+    assert "dispatch of Ping was never sent" in done.stdout
