@@ -87,9 +87,9 @@ class Goose:
         return subprocess.Popen(command, cwd=folder, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
     @contextmanager
-    def running(self, folder: Path, *words: str) -> Iterator[Server]:
+    def running(self, folder: Path, *words: str, **variables: str) -> Iterator[Server]:
         """A command that serves until it is told to stop; killed if it is still there at the end."""
-        process = self.begin(folder, *words, stdout=subprocess.DEVNULL)
+        process = self.begin(folder, *words, stdout=subprocess.DEVNULL, **variables)
         server = Server(process)
         try:
             yield server
