@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tomllib
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from goose.commands.errors import BrokenApplication, CommandError, NoApplication, NotAnApplication
 from goose.commands.near import did_you_mean
+from goose.commands.settings import setting
 from goose.instance import Instance
 
 DEFAULT: Final = "main:app"
@@ -26,7 +26,7 @@ def application_name(given: str | None) -> str:
     Raises:
         CommandError: It is not of that form, or pyproject.toml cannot be read.
     """
-    name = given or _configured() or DEFAULT
+    name = given or setting("app", "module:attribute") or DEFAULT
     module, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *(attribute or "app").split(".")]):
         raise CommandError(f"{name!r} does not name an application: write module:attribute, as in {DEFAULT}")
@@ -69,19 +69,6 @@ def import_from_here(module: str, place: str) -> ModuleType:
         raise BrokenApplication(place, str(error), _place_of(error)) from error
     except Exception as error:
         raise BrokenApplication(place, f"{type(error).__name__}: {error}", _place_of(error)) from error
-
-
-def _configured() -> str | None:
-    path = Path("pyproject.toml")
-    try:
-        name = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("goose", {}).get("app")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from error
-    if name is not None and not isinstance(name, str):
-        raise CommandError(f'{path}: [tool.goose] app is {name!r}; write it as "module:attribute"')
-    return name
 
 
 def _attribute(owner: Any, name: str, place: str) -> Any:

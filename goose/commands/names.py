@@ -28,25 +28,40 @@ def identifier(name: str, what: str) -> str:
     return name
 
 
-def class_name(name: str, what: str, taken: Collection[str]) -> str:
+def class_name(name: str, what: str, taken: Collection[str], ending: str = "") -> str:
     """The class that a name stands for: ``SendEmail`` for ``SendEmail`` and for ``send_email``.
 
     Args:
         name: What was typed.
         what: What it is to name, for the message.
         taken: Names that the generated file imports.
+        ending: What the class's name ends with, whether it was typed or not: ``Module``.
 
     Raises:
         CommandError: No class or no file can bear it.
     """
     identifier(name, what)
-    cls = name if name[0].isupper() else "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    module = snake_case(cls)
-    if keyword.iskeyword(cls) or keyword.iskeyword(module):
+    stem = name if name[0].isupper() else "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    stem = stem.removesuffix(ending) if ending else stem
+    cls, module = stem + ending, snake_case(stem)
+    if not stem:
+        raise CommandError(f"{name!r} cannot name {what}: say what it is about")
+    if keyword.iskeyword(stem) or keyword.iskeyword(module):
         raise CommandError(f"{name!r} cannot name {what}: {module} is a keyword of Python, and so no file's name")
     if cls in taken or hasattr(builtins, cls):
         raise CommandError(f"{name!r} cannot name {what}: the name {cls} is taken")
     return cls
+
+
+def singular(name: str) -> str:
+    """One of what a plural names, as far as its letters tell: ``Category`` for ``Categories``, ``News`` for ``News``."""
+    if re.search(r"[^aeiou]ies$", name) and len(name) > 4:
+        return name.removesuffix("ies") + "y"
+    if re.search(r"(ss|sh|ch|x|zz)es$", name):
+        return name.removesuffix("es")
+    if name.endswith("s") and not re.search(r"(ss|us|is|news)$", name, re.IGNORECASE) and len(name) > 1:
+        return name.removesuffix("s")
+    return name
 
 
 def queue_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Adding a class to a module's ``declarations`` in its source, with formatting and comments kept (LibCST).
+"""Adding a class to a module's ``declarations`` or ``imports`` in its source, with formatting and comments kept (LibCST).
 
 Used by ``new``. Where it cannot be done safely it is not done: ``CannotRegister`` says why, and ``new`` says which lines
 to add by hand.
@@ -6,7 +6,7 @@ to add by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import libcst as cst
@@ -14,16 +14,18 @@ import libcst as cst
 from goose.commands.errors import CannotRegister
 
 Listing: TypeAlias = cst.Tuple | cst.List
-LISTED: Final = "declarations"
+ABOVE: Final = {"declarations": ("imports",), "imports": ()}
+"""What a module sets, and what stands above that where it is set for the first time."""
 
 
-def register(source: bytes, wanted: str | None, name: str, place: str) -> tuple[bytes, str]:
-    """Import a class into a module's source and list it in the module's declarations.
+def register(source: bytes, wanted: str | None, listed: str, name: str, place: str) -> tuple[bytes, str]:
+    """Import a class into a module's source and list it there.
 
     Args:
         source: The file that defines the module.
         wanted: The module's class; None where the file has only one.
-        name: The class to be declared.
+        listed: Where in the module: ``declarations`` or ``imports``.
+        name: The class to be listed.
         place: The Python module that it stands in.
 
     Returns:
@@ -40,7 +42,7 @@ def register(source: bytes, wanted: str | None, name: str, place: str) -> tuple[
     imported = _binding(tree, name)
     if imported is not None and imported != place:
         raise CannotRegister(f"{name} means something else there already")
-    edited = owner if _lists(owner, name) else _declare(owner, name)
+    edited = owner if _lists(owner, listed, name) else _with_element(owner, listed, name)
     body: list[cst.BaseStatement] = [edited if statement is owner else statement for statement in tree.body]
     if imported is None:
         body = _import(body, name, place)
@@ -68,46 +70,47 @@ def _last_name(expression: cst.BaseExpression) -> str:
     return expression.value if isinstance(expression, cst.Name) else ""
 
 
-# --- the declarations
+# --- the listing
 
 
-def _lists(owner: cst.ClassDef, name: str) -> bool:
-    """Whether the class is declared already: written over with --force."""
-    statement = _listing_statement(owner)
+def _lists(owner: cst.ClassDef, listed: str, name: str) -> bool:
+    """Whether the class is listed already: written over with --force."""
+    statement = _listing_statement(owner, listed)
     if statement is None or not isinstance(statement.value, Listing):
         return False
     return any(isinstance(item.value, cst.Name) and item.value.value == name for item in statement.value.elements)
 
 
-def _declare(owner: cst.ClassDef, name: str) -> cst.ClassDef:
-    statement = _listing_statement(owner)
+def _with_element(owner: cst.ClassDef, listed: str, name: str) -> cst.ClassDef:
+    statement = _listing_statement(owner, listed)
     if statement is None:
-        return _with_new_listing(owner, name)
+        return _with_new_listing(owner, listed, name)
     if not isinstance(statement.value, Listing):
-        raise CannotRegister(f"{owner.name.value}.{LISTED} is not a plain tuple or list")
+        raise CannotRegister(f"{owner.name.value}.{listed} is not a plain tuple or list")
     return owner.with_deep_changes(statement, value=_appended(statement.value, name))
 
 
-def _listing_statement(owner: cst.ClassDef) -> cst.Assign | cst.AnnAssign | None:
-    """Where the class body sets its declarations; refused where something else sets them as well."""
-    direct = [small for small in _small_statements(owner.body) if LISTED in _targets(small)]
-    anywhere = _Mentions()
+def _listing_statement(owner: cst.ClassDef, listed: str) -> cst.Assign | cst.AnnAssign | None:
+    """Where the class body sets the listing; refused where something else sets them as well."""
+    direct = [small for small in _small_statements(owner.body) if listed in _targets(small)]
+    anywhere = _Mentions(listed)
     owner.body.visit(anywhere)
     if anywhere.count != len(direct) or len(direct) > 1:
-        raise CannotRegister(f"{owner.name.value} sets its {LISTED} in more than one place, or in its methods")
+        raise CannotRegister(f"{owner.name.value} sets its {listed} in more than one place, or in its methods")
     statement = direct[0] if direct else None
     return statement if isinstance(statement, (cst.Assign, cst.AnnAssign)) else None
 
 
 class _Mentions(cst.CSTVisitor):
-    """Counts the word ``declarations`` as a name or an attribute."""
+    """Counts a word as a name or an attribute."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str) -> None:
         super().__init__()
+        self.word = word
         self.count = 0
 
     def visit_Name(self, node: cst.Name) -> None:  # noqa: N802 - LibCST's name
-        self.count += node.value == LISTED
+        self.count += node.value == self.word
 
 
 def _small_statements(body: cst.BaseSuite) -> Iterator[cst.BaseSmallStatement]:
@@ -125,31 +128,36 @@ def _targets(statement: cst.BaseSmallStatement) -> list[str]:
     return []
 
 
-def _with_new_listing(owner: cst.ClassDef, name: str) -> cst.ClassDef:
+def _with_new_listing(owner: cst.ClassDef, listed: str, name: str) -> cst.ClassDef:
     if not isinstance(owner.body, cst.IndentedBlock):
         raise CannotRegister(f"{owner.name.value} is written on one line")
     listing = cst.Tuple([cst.Element(cst.Name(name), comma=cst.Comma())])
-    line = cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(LISTED))], listing)])
+    line = cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(cst.Name(listed))], listing)])
     body = [item for item in owner.body.body if not _is_pass(item)]
-    behind = 1 + max((number for number, item in enumerate(body) if _opens(item, number)), default=-1)
-    if behind == 1 and not _is_imports(body[0]):  # a docstring alone: a blank line after it
+    behind = 1 + max((number for number, item in enumerate(body) if _opens(item, number, listed)), default=-1)
+    rest = body[behind:]
+    if behind == 1 and not _sets(body[0], ABOVE[listed]):  # a docstring alone: a blank line after it
         line = line.with_changes(leading_lines=[cst.EmptyLine(indent=False)])
-    return owner.with_changes(body=owner.body.with_changes(body=[*body[:behind], line, *body[behind:]]))
+        if rest and _sets(rest[0], ABOVE) and _parts_only(rest[0]):
+            rest[0] = rest[0].with_changes(leading_lines=[])
+    return owner.with_changes(body=owner.body.with_changes(body=[*body[:behind], line, *rest]))
 
 
 def _is_pass(item: cst.BaseStatement) -> bool:
     return isinstance(item, cst.SimpleStatementLine) and any(isinstance(small, cst.Pass) for small in item.body)
 
 
-def _opens(item: cst.BaseStatement, number: int) -> bool:
-    """Whether declarations stand below it: a docstring, the imports."""
+def _opens(item: cst.BaseStatement, number: int, listed: str) -> bool:
+    """Whether the listing stands below it: a docstring, the imports."""
     if not isinstance(item, cst.SimpleStatementLine):
         return False
-    return _is_imports(item) or (number == 0 and isinstance(item.body[0], cst.Expr))
+    return _sets(item, ABOVE[listed]) or (number == 0 and isinstance(item.body[0], cst.Expr))
 
 
-def _is_imports(item: cst.BaseStatement) -> bool:
-    return isinstance(item, cst.SimpleStatementLine) and any("imports" in _targets(small) for small in item.body)
+def _sets(item: cst.BaseStatement, words: Collection[str]) -> bool:
+    return isinstance(item, cst.SimpleStatementLine) and any(
+        word in _targets(small) for small in item.body for word in words
+    )
 
 
 def _appended(listing: Listing, name: str) -> Listing:

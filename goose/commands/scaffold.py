@@ -12,14 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import jinja2
 
 from goose.commands.errors import CommandError
-
-SUFFIX: Final = ".jinja"
-"""Templates bear it, so that pip does not compile those that end in .py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +36,6 @@ class Edit:
         """What changes, line by line."""
         before, after = (text.decode(errors="replace").splitlines() for text in (self.before, self.after))
         return difflib.unified_diff(before, after, str(self.path), str(self.path), lineterm="")
-
-
-def render(template: str, **values: object) -> list[NewFile]:
-    """The files that a template folder makes, under their own names."""
-    folder = templates() / template
-    engine = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Python and TOML, not HTML; what goes in is checked to be an identifier
-    )
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}"))
-    return [NewFile(Path(name.removesuffix(SUFFIX)), engine.get_template(name).render(values)) for name in names]
-
-
-def templates() -> Path:
-    """Where the templates lie: inside the installed package, or beside it in the source tree."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "templates", package.parent / "templates"):
-        if folder.is_dir():
-            return folder
-    raise CommandError(f"this installation of goose has no templates (looked beside {package}): install it again")
 
 
 def write(root: Path, files: Sequence[NewFile], edits: Sequence[Edit] = (), *, force: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from goose.commands import scaffold
 from goose.commands.errors import CommandError
-from goose.commands.scaffold import Edit, NewFile, render, templates, write
+from goose.commands.scaffold import Edit, NewFile, write
 
 
 def everything_below(folder: Path) -> dict[str, bytes | None]:
@@ -107,10 +107,3 @@ def test_an_edit_of_what_has_changed_meanwhile_undoes_the_rest(tmp_path: Path) -
         write(tmp_path, files("app/jobs/a.py"), [Edit(Path("module.py"), b"before", b"after")])
     assert str(refused.value) == "module.py has changed meanwhile: nothing was written"
     assert everything_below(tmp_path) == before
-
-
-def test_templates_are_found_and_name_everything_they_use() -> None:
-    assert (templates() / "app").is_dir()
-    made = {file.path.as_posix(): file.text for file in render("app", name="shop")}
-    assert {"pyproject.toml", "main.py", "app/module.py", "README.md", ".gitignore"} <= made.keys()
-    assert all("{{" not in text and "{%" not in text for text in made.values())

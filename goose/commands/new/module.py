@@ -1,0 +1,71 @@
+"""``goose new module``: a module in a package of its own, with what a resource takes where that is wanted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from goose.commands.errors import CommandError
+from goose.commands.names import class_name, singular
+from goose.commands.new.fields import OF_MODELS, Field, read_fields
+from goose.commands.new.home import Home
+from goose.commands.new.options import ROOT_MODULE, DryRun, Force, Parent
+from goose.commands.new.plan import Plan
+from goose.commands.templates import render
+from goose.declaration import snake_case
+
+IMPORTED: Final = ("Module",)
+OF_ENTITIES: Final = OF_MODELS | {"id", "metadata", "registry"}
+"""Names that no field of a resource may have: it is a pydantic model over HTTP, and SQLAlchemy's in the database."""
+
+
+def new_module(
+    name: Annotated[str, typer.Argument(help="What it is about: orders, or OrdersModule.")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD]...", help="With --resource: item:str quantity:int=1")
+    ] = None,
+    resource: Annotated[
+        bool, typer.Option("--resource", help="With an entity, create/read/update/delete over HTTP, and a migration.")
+    ] = False,
+    entity: Annotated[
+        str | None, typer.Option(metavar="E", help="The resource's class, else the singular of the name: Order.")
+    ] = None,
+    module: Parent = ROOT_MODULE,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Write a module with its tests, and add it to another module's imports."""
+    if not resource and (fields or entity):
+        raise typer.BadParameter("fields and --entity are those of a resource: say --resource as well")
+    cls = class_name(name, "a module", IMPORTED, ending="Module")
+    label = snake_case(cls.removesuffix("Module"))
+    thing = class_name(entity or singular(cls.removesuffix("Module")), "an entity", IMPORTED)
+    home = Home.of(module)
+    package = f"{home.package}.{label}"
+    values = {
+        "name": cls,
+        "package": package,
+        "label": label,
+        "folder": (home.folder / label).as_posix(),
+        "tests": (home.tests / label).as_posix(),
+        "entity": thing,
+        "entity_label": snake_case(thing),
+        "table": label,
+        "fields": _fields(fields or ["name:str"]) if resource else (),
+        "resource": resource,
+    }
+    files = {file.path: file for file in render("module", **values)}
+    if resource:
+        files |= {file.path: file for file in render("resource", **values)}
+    Plan.of_part(list(files.values()), home.listed("imports", cls, f"{package}.module")).carry_out(
+        dry_run=dry_run, force=force
+    )
+
+
+def _fields(typed: list[str]) -> tuple[Field, ...]:
+    fields = read_fields(typed, OF_ENTITIES)
+    for field in fields:
+        if field.type.parts and not field.type.is_plain:
+            raise CommandError(f"the field {field.name!r}: a column cannot keep {field.annotation}, only what JSON has")
+    return tuple(fields)
