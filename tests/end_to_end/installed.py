@@ -24,6 +24,8 @@ from typing import Final
 SOURCES: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60.0
 """Seconds after which a process counts as hung."""
+UNPLAIN: Final = re.compile(r"[\x1b\r\u2500-\u259f]")
+"""Escape sequences, and what boxes and bars are drawn with."""
 
 
 def install(place: Path) -> Goose:
@@ -64,12 +66,15 @@ class Goose:
         self.python = prefix / "bin/python"
 
     def __call__(self, folder: Path, *words: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end, with the exit code that it should have."""
-        return self._run(folder, [self.script, *words], code, variables)
+        """Run one command to its end, with the exit code that it should have; as every command in a pipe, it prints plainly."""
+        done = self._run(folder, [self.script, *words], code, variables)
+        assert not UNPLAIN.search(done.stdout + done.stderr), f"{words}: {done.stdout}\n{done.stderr}"
+        assert "--debug" in words or "Traceback (most recent call last)" not in done.stderr, f"{words}: {done.stderr}"
+        return done
 
     def module(self, folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a module or file in the environment: ``("-m", "pytest")``, ``("main.py",)``."""
-        return self._run(folder, [self.python, *words], code, {})
+        return self._run(folder, [self.python, *words], code, {"NO_COLOR": "1"})
 
     def tests(self, project: Path, *arguments: str) -> int:
         """How many tests of a project passed, all of them."""
@@ -103,7 +108,6 @@ class Goose:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(led)}
         own = {
             "PATH": f"{self.prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "NO_COLOR": "1",
             # One for all projects: what mypy knows of the packages is the most of it.
             "MYPY_CACHE_DIR": str(self.prefix.with_name(f"mypy-{os.getpid()}")),
         }
