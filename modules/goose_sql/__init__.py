@@ -1,5 +1,6 @@
 """goose_sql: a database for an application: sessions as units of work, whole transactions, migrations."""
 
+from goose_sql.columns import ExactDecimal, UtcDateTime
 from goose_sql.database import Database
 from goose_sql.errors import (
     BadUrl,
@@ -23,12 +24,14 @@ __all__ = [
     "DatabaseClosed",
     "DatabaseCommands",
     "DatabaseUnavailable",
+    "ExactDecimal",
     "MissingDriver",
     "SmallPool",
     "SqlError",
     "SqlModule",
     "Tables",
     "Unit",
+    "UtcDateTime",
     "open_units",
     "unit_of",
 ]

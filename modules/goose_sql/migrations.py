@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from alembic.autogenerate import RevisionContext
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
 from alembic.config import Config
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.environment import EnvironmentContext
@@ -27,6 +29,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
 
+from goose_sql.columns import ExactDecimal, UtcDateTime
 from goose_sql.database import Database
 from goose_sql.errors import MigrationFailed, MissingMigrations, NewerDatabase, PendingMigrations
 from goose_sql.existing import is_there
@@ -207,6 +210,18 @@ def _is_ours(names: frozenset[str], name: str | None, kind: str, _: Any) -> bool
     return kind != "table" or name in names
 
 
+def _rendered(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """How a version names the type of a column: ours as what is beneath them, others with an import of where they are."""
+    if kind != "type":
+        return False
+    if isinstance(item, UtcDateTime | ExactDecimal):
+        return _repr_type(item.impl_instance, context)
+    module = type(item).__module__
+    if not module.startswith("sqlalchemy."):
+        context.imports.add(f"import {module}")
+    return False
+
+
 @contextmanager
 def _environment(
     scripts: ScriptDirectory, tables: Tables, connection: Connection, *, fn: Any, **options: Any
@@ -218,6 +233,7 @@ def _environment(
             version_table=tables.version_table,
             version_table_schema=tables.schema,
             render_as_batch=connection.dialect.name == "sqlite",
+            render_item=_rendered,
             compare_type=True,
             **{**tables.options, **options},
         )
