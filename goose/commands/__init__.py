@@ -7,7 +7,19 @@ the ways to print that all commands share.
 from goose.commands.hook import CommandError, Invocation, application, invocation
 from goose.commands.main import main
 from goose.commands.near import did_you_mean
-from goose.commands.output import Branch, Table, ask, can_ask, is_terminal, progress, say, say_json, show
+from goose.commands.output import (
+    Branch,
+    Table,
+    as_json,
+    ask,
+    can_ask,
+    is_terminal,
+    progress,
+    remark,
+    say,
+    say_json,
+    show,
+)
 
 __all__ = [
     "Branch",
@@ -15,6 +27,7 @@ __all__ = [
     "Invocation",
     "Table",
     "application",
+    "as_json",
     "ask",
     "can_ask",
     "did_you_mean",
@@ -22,6 +35,7 @@ __all__ = [
     "is_terminal",
     "main",
     "progress",
+    "remark",
     "say",
     "say_json",
     "show",

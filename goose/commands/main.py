@@ -179,7 +179,8 @@ def _code(error: Exception) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, typer.TyperException):
         path = getattr(getattr(error, "ctx", None), "command_path", "goose")
-        text = " ".join(error.format_message().split())
+        # Of a value that is none of those allowed, pydantic says first that it is an error.
+        text = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
         return f"{text}{'' if text[-1:] in '.?)' else '.'} Try '{path} --help'."
     if isinstance(error, typer.Abort):
         return "stopped"

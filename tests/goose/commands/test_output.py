@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pexpect
 import pytest
 import typer
 
-from goose.commands import Branch, CommandError, Table, ask, did_you_mean, progress, show
+from goose.commands import Branch, CommandError, Table, ask, did_you_mean, progress, say_json, show
+from waiting import wait_until_asleep
 
 TABLE = Table(("name", "jobs"), [("emails", "12"), ("a[b]c", "3")], ("jobs",))
 SCRIPT = """
@@ -82,3 +84,51 @@ def test_a_no_is_an_abort(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no(*_: object, abort: bool, err: bool) -> Callable[..., bool]:
     assert (abort, err) == (True, True)
     raise typer.Abort
+
+
+NARROW = """
+import asyncio
+from goose.commands import Table, ask, show
+show(Table(("id", "queue", "note"), [("1" * 36, "emails", "x" * 99 + "!")], cut=("note",), spare=("queue",)))
+
+async def main():
+    ask("Go on?", yes=False)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(160, ["emails", "x!"]), (80, ["emails", "x…"]), (64, ["x…"])])
+def test_a_narrow_terminal(tmp_path: Path, columns: int, shown: list[str]) -> None:
+    """First what may be cut is cut, then what can be spared is left out; Ctrl-C ends a question also on an event loop."""
+    (tmp_path / "script.py").write_text(NARROW)
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path)}
+    for variable in ("FORCE_COLOR", "COLUMNS"):
+        environment.pop(variable, None)
+    with pexpect.spawn(
+        sys.executable,
+        [str(tmp_path / "script.py")],
+        env=environment,
+        timeout=60,
+        encoding="utf-8",
+        dimensions=(24, columns),
+    ) as terminal:
+        terminal.expect_exact("Go on? [y/N]: ")
+        [row] = [line for line in (terminal.before or "").splitlines() if "1" * 36 in line]
+        assert len(row) <= columns
+        assert ("emails" in row, "x!" in row, "x…" in row) == tuple(part in shown for part in ("emails", "x!", "x…"))
+        wait_until_asleep(terminal.pid)
+        terminal.sendintr()
+        terminal.expect_exact("Abort")
+        terminal.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("on_one_line", [True, False])
+def test_json_drives_no_terminal(capsys: pytest.CaptureFixture[str], on_one_line: bool) -> None:
+    value = {"a\x1b": ["é", "\x00\x9b1m\x85\u2028\u202e\ud800\x7f"]}
+    say_json(value, on_one_line=on_one_line)
+    text = capsys.readouterr().out
+    assert json.loads(text) == value
+    assert text.count("\n") == (1 if on_one_line else 6)
+    assert "é" in text
+    assert not any(ord(letter) in {0x1B, 0x9B, 0x85, 0x2028, 0x202E, 0xD800, 0x7F} for letter in text)
