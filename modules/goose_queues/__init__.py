@@ -36,7 +36,7 @@ from goose_queues.job import Job
 from goose_queues.listing import JobListing
 from goose_queues.middleware import JobMiddleware, Next
 from goose_queues.module import QueuesModule
-from goose_queues.record import BatchProgress, QueueStats, Status
+from goose_queues.record import BatchProgress, ErrorRecord, JobRecord, QueueStats, Status
 from goose_queues.status import JobStatus, Progress, Stats
 from goose_queues.stores.sql.metadata import add_queue_tables
 
@@ -52,6 +52,7 @@ __all__ = [
     "Client",
     "Clock",
     "DuplicateJobName",
+    "ErrorRecord",
     "InvalidFilter",
     "InvalidName",
     "InvalidQueueName",
@@ -64,6 +65,7 @@ __all__ = [
     "JobListing",
     "JobMiddleware",
     "JobNotFound",
+    "JobRecord",
     "JobStatus",
     "JobTimeout",
     "LeaseLost",

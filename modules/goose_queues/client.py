@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from goose.errors import NotRunning
@@ -132,10 +132,18 @@ class Client:
         Raises:
             JobNotFound: There is none of this id, whatever the text.
         """
+        return self._shown(await self.get_record(job_id))
+
+    async def get_record(self, job_id: str) -> JobRecord:
+        """All that the store knows of a job, its payload and the traceback of its error too: for operators, not for users.
+
+        Raises:
+            JobNotFound: There is none of this id, whatever the text.
+        """
         record = await self._store.get(str(job_id))
         if record is None:
             raise JobNotFound(job_id)
-        return self._shown(record)
+        return record
 
     async def get_batch(self, batch_id: str) -> BatchProgress:
         """How far a batch is.
@@ -203,14 +211,22 @@ class Client:
         """Let workers claim from a queue again."""
         await self._store.resume(queue_name(queue))
 
-    async def purge(self, queue: str) -> int:
-        """Delete everything that is pending in a queue, in chunks; how many jobs. What runs or has finished stays."""
+    async def purge(self, queue: str, *, deleted: Callable[[int], object] | None = None) -> int:
+        """Delete everything that is pending in a queue, in chunks; how many jobs. What runs or has finished stays.
+
+        Args:
+            queue: Its name.
+            deleted: Called after each chunk, with how many jobs that was.
+        """
         purged = await self._store.purge(queue_name(queue), PURGED)
-        total = purged.deleted
-        while purged.cursor is not None:
-            purged = await self._store.purge(queue, PURGED, purged.cursor)
+        total = 0
+        while True:
             total += purged.deleted
-        return total
+            if deleted is not None:
+                deleted(purged.deleted)
+            if purged.cursor is None:
+                return total
+            purged = await self._store.purge(queue, PURGED, purged.cursor)
 
     async def stats(self) -> Stats:
         """Counts by queue; a queue that has no job reads as zeros."""

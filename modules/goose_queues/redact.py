@@ -6,7 +6,7 @@ Called wherever text that the queue did not write itself is shown: names, values
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 MASK: Final = "***"
 
@@ -44,6 +44,19 @@ def mask_secrets(text: str) -> str:
     """The text without the passwords in its URLs, and without what looks like the value of a secret's name."""
     text = _INPUT_VALUE.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1{MASK}@", text))
     return _SECRET_VALUE.sub(rf"\1{MASK}", _HEADER.sub(rf"\1{MASK}", text))
+
+
+def mask_fields(value: Any) -> Any:
+    """A JSON value without what its fields of a secret's name hold; its texts are masked as ``mask_secrets`` does."""
+    match value:
+        case dict():
+            return {name: MASK if is_secret(str(name)) else mask_fields(held) for name, held in value.items()}
+        case list():
+            return [mask_fields(held) for held in value]
+        case str():
+            return mask_secrets(value)
+        case _:
+            return value
 
 
 def one_line(text: object, limit: int = 500) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -169,28 +168,6 @@ class TestWork:
         assert broken.stderr.strip().splitlines()[-1].startswith("goose: ")
 
 
-class TestStats:
-    def test_table(self, project: Path) -> None:
-        """The table has a line for each queue."""
-        fill(project, "Note(text='a'), Note(text='b'), Slow()")
-        shown = goose_command(project, "queue", "stats")
-        assert shown.returncode == 0
-        assert [line.split() for line in shown.stdout.splitlines()] == [
-            ["QUEUE", "PENDING", "SCHEDULED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"],
-            ["default", "2", "0", "0", "0", "0", "0"],
-            ["slow", "1", "0", "0", "0", "0", "0"],
-        ]
-
-    def test_json(self, project: Path) -> None:
-        """--json is for programs."""
-        fill(project, "Slow()")
-        shown = json.loads(goose_command(project, "queue", "stats", "--json").stdout)
-        assert set(shown) == {"default", "slow"}
-        assert shown["slow"]["pending"] == 1
-        assert shown["slow"]["oldest_pending_at"].endswith("+00:00")
-        assert shown["default"]["oldest_pending_at"] is None
-
-
 class TestOnRedis:
     @pytest.fixture
     def project(self, project: Path) -> Path:
@@ -204,7 +181,11 @@ class TestOnRedis:
         """The same commands do the same."""
         fill(project, "Note(text='a'), Slow()")
         shown = goose_command(project, "queue", "stats")
-        assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [["default", "1"], ["slow", "1"]]
+        assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [
+            ["default", "1"],
+            ["slow", "1"],
+            ["(all)", "2"],
+        ]
         done = goose_command(project, "queue", "work", "--burst", "--queues", "default")
         assert (done.returncode, done.stdout) == (0, "")
         assert (project / "notes.txt").read_text() == "a\n"

@@ -74,3 +74,12 @@ def test_one_line_is_short() -> None:
 def test_fields_of_these_names_are_secret(name: str) -> None:
     assert redact.is_secret(name)
     assert not redact.is_secret("subject")
+
+
+def test_fields_of_a_json_value_are_masked_by_name() -> None:
+    value = {"to": "a", "api_key": ["k"], "in": [{"Token": {"a": 1}}, "redis://:hunter2@db", 3, None, True]}
+    assert redact.mask_fields(value) == {
+        "to": "a",
+        "api_key": "***",
+        "in": [{"Token": "***"}, "redis://:***@db", 3, None, True],
+    }

@@ -20,6 +20,7 @@ from goose_queues import (
     JobFailed,
     JobNotFound,
 )
+from goose_queues.client import PURGED
 from goose_queues.testing import drain
 from queue_apps import Boot
 from waiting import wait_until
@@ -197,11 +198,11 @@ class TestCancel:
 
     @pytest.mark.parametrize("job_id", NO_IDS)
     async def test_unknown(self, boot: Boot, job_id: Any) -> None:
-        """What is not there can be neither cancelled nor retried, whatever the text."""
+        """What is not there can be neither cancelled nor retried nor looked at, whatever the text."""
         async with boot(Note, Diary) as kernel:
             client = kernel.get(Client)
             await client.dispatch(Note())
-            for attempt in (client.cancel(job_id), client.retry(job_id)):
+            for attempt in (client.cancel(job_id), client.retry(job_id), client.get_record(job_id)):
                 with pytest.raises(JobNotFound) as error:
                     await attempt
                 assert (str(error.value), error.value.status_code) == ("no such job", 404)
@@ -301,7 +302,10 @@ class TestPurge:
             await client.chain(*[Note()] * 50).dispatch()
             running_one, waiting_one = await client.dispatch_many([Wait(), Wait()])
             diary = await running(kernel)
-            assert await client.purge("default") == 2_200
+            chunks: list[int] = []
+            assert await client.purge("default", deleted=chunks.append) == 2_200
+            assert sum(chunks) == 2_200
+            assert max(chunks) <= PURGED
             assert await client.purge("default") == 0
             assert (await client.stats())["default"].pending == 0
             assert await client.purge("waits") == 1

@@ -201,6 +201,7 @@ class TestFakeQueue:
         await queue.dispatch(SendEmail(to="b")).delay(5)
         assert (await handle.status()).status == "pending"
         assert (await queue.get_status(handle.id)).name == "SendEmail"
+        assert (await queue.get_record(handle.id)).name == "SendEmail"
         stats = await queue.stats()
         assert (stats["emails"].pending, stats["emails"].scheduled, stats["other"].pending) == (1, 1, 0)
         with pytest.raises(JobNotFound):

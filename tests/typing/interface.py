@@ -40,6 +40,7 @@ from goose_queues import (
     JobHandle,
     JobListing,
     JobMiddleware,
+    JobRecord,
     JobStatus,
     Next,
     PendingBatch,
@@ -244,6 +245,7 @@ async def dispatching(queue: Client, session: AsyncSession) -> None:
     assert_type(queue.dispatch(job).send(), JobHandle)
     assert_type(await queue.dispatch_many(SendEmail(to=a, subject="s") for a in "abc"), list[JobHandle])
     assert_type(await queue.get_status("id"), JobStatus)
+    assert_type(await queue.get_record("id"), JobRecord)
     assert_type((await queue.stats())["emails"], QueueStats)
 
 

@@ -62,7 +62,6 @@ IMPORTERS = {
 """Who may use importlib, and for what; each name is of the application's code or settings, never of a store."""
 
 LOOKUPS = {
-    "goose_queues/commands/stats.py": {"getattr(stats[name], count)": "a constant of the file"},
     "goose_queues/payload.py": {"getattr(job, name)": "a field that the job's class declares"},
     "goose_queues/registry.py": {"getattr(cls, method)": "a constant of the file"},
     "goose_queues/shape.py": {"getattr(value, field.name)": "a field that the dataclass declares"},
