@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from goose.commands.errors import CommandError
@@ -13,49 +13,68 @@ from goose.declaration import snake_case
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 QUEUE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+LONGEST: Final = 40
+"""Characters: a file's name may have a few more than six times as many, a line of the generated source twice."""
+DEVICES: Final = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+"""What Windows takes for a device, whatever comes behind the dot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a part is called: its class, and the label that its file or folder bears."""
+
+    cls: str
+    label: str
 
 
 def identifier(name: str, what: str) -> str:
     """The name, when it is a plain Python identifier.
 
     Raises:
-        CommandError: It is not, or it is a keyword.
+        CommandError: It is not, it is a keyword, or it is too long.
     """
     if NAME.fullmatch(name) is None:
-        raise CommandError(f"{name!r} cannot name {what}: use letters, digits and _, beginning with a letter")
+        raise CommandError(f"{_shortened(name)} cannot name {what}: use letters, digits and _, beginning with a letter")
     if keyword.iskeyword(name):
         raise CommandError(f"{name!r} cannot name {what}: it is a keyword of Python")
+    if len(name) > LONGEST:
+        raise CommandError(f"{_shortened(name)} cannot name {what}: it has more than {LONGEST} characters")
     return name
 
 
-def class_name(name: str, what: str, taken: Collection[str], ending: str = "") -> str:
-    """The class that a name stands for: ``SendEmail`` for ``SendEmail`` and for ``send_email``.
+def part_name(typed: str, what: str, ending: str = "") -> Name:
+    """What a name stands for: ``SendEmail`` in ``send_email``, whether it was typed as the one or the other.
 
     Args:
-        name: What was typed.
+        typed: What was typed.
         what: What it is to name, for the message.
-        taken: Names that the generated file imports.
-        ending: What the class's name ends with, whether it was typed or not: ``Module``.
+        ending: What the class's name ends with, typed or not, and the label does not: ``Controller``.
 
     Raises:
         CommandError: No class or no file can bear it.
     """
-    identifier(name, what)
-    stem = name if name[0].isupper() else "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    stem = stem.removesuffix(ending) if ending else stem
-    cls, module = stem + ending, snake_case(stem)
+    words = [word for word in identifier(typed, what).split("_") if word]
+    stem = "".join(word[:1].upper() + word[1:] for word in words)
+    label = "_".join(map(snake_case, words))
+    if ending:
+        stem, label = stem.removesuffix(ending), f"_{label}".removesuffix(f"_{ending.lower()}").removeprefix("_")
+    cls = stem + ending
     if not stem:
-        raise CommandError(f"{name!r} cannot name {what}: say what it is about")
-    if keyword.iskeyword(stem) or keyword.iskeyword(module):
-        raise CommandError(f"{name!r} cannot name {what}: {module} is a keyword of Python, and so no file's name")
-    if cls in taken or hasattr(builtins, cls):
-        raise CommandError(f"{name!r} cannot name {what}: the name {cls} is taken")
-    return cls
+        raise CommandError(f"{typed!r} cannot name {what}: say what it is about")
+    if keyword.iskeyword(cls) or keyword.iskeyword(label):
+        raise CommandError(f"{typed!r} cannot name {what}: {label} is a keyword of Python, and so no file's name")
+    if hasattr(builtins, cls):
+        raise CommandError(f"{typed!r} cannot name {what}: Python has a {cls} already")
+    if DEVICES.fullmatch(label):
+        raise CommandError(f"{typed!r} cannot name {what}: on Windows {label} is a device, and so no file's name")
+    if len(label) > LONGEST:
+        raise CommandError(f"{typed!r} cannot name {what}: its file, {label}, has more than {LONGEST} characters")
+    return Name(cls, label)
 
 
 def singular(name: str) -> str:
     """One of what a plural names, as far as its letters tell: ``Category`` for ``Categories``, ``News`` for ``News``."""
-    if re.search(r"[^aeiou]ies$", name) and len(name) > 4:
+    if re.search(r"[^aeiou]ies$", name) and not re.search(r"(^.ies|movies|cookies)$", name, re.IGNORECASE):
         return name.removesuffix("ies") + "y"
     if re.search(r"(ss|sh|ch|x|zz)es$", name):
         return name.removesuffix("es")
@@ -71,5 +90,11 @@ def queue_name(name: str) -> str:
         CommandError: It cannot.
     """
     if QUEUE.fullmatch(name) is None:
-        raise CommandError(f"{name!r} cannot name a queue: use 1 to 64 of the letters A-Z a-z, digits and _ . -")
+        raise CommandError(
+            f"{_shortened(name)} cannot name a queue: use 1 to 64 of the letters A-Z a-z, digits and _ . -"
+        )
     return name
+
+
+def _shortened(name: str) -> str:
+    return repr(name) if len(name) <= LONGEST else f"{name[:LONGEST]!r}..."

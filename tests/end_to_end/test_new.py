@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def test_a_new_application_passes_its_own_checks(goose: Goose, shop: Path) -> No
 
 def test_a_new_job_is_registered_and_its_test_passes(goose: Goose, shop: Path) -> None:
     shown = goose(shop, "new", "job", "SendEmail", "--queue", "emails", "--dry-run")
-    assert shown.stdout.startswith("would write app/jobs/send_email.py\nwould write tests/jobs/test_send_email.py\n")
+    assert shown.stdout.startswith(
+        "would write\n  app/\n    jobs/\n      send_email.py\n  tests/\n    jobs/\n      test_send_email.py\n"
+    )
     assert "\n+        SendEmail,\n" in shown.stdout
     assert not (shop / "app/jobs/send_email.py").exists()
 
@@ -39,6 +42,57 @@ def test_a_new_job_is_registered_and_its_test_passes(goose: Goose, shop: Path) -
     assert again.stderr == "goose: app/jobs/send_email.py exists: nothing was written; --force overwrites it\n"
     goose(shop, "new", "job", "SendEmail", "--force")
     assert (shop / "app/module.py").read_text().count("SendEmail") == 2
+
+
+GROWN = """
+module orders
+module order_items --resource size:int "tags:list[str]=[]"
+controller Returns --module app.orders.module
+service Stock --module app.orders.module
+service HTTPStock
+middleware Timing
+middleware Tracing --module app.orders.module
+middleware MiddlewareOfTheLongestNamePossible
+job SendEmail to:str subject:str "cc:list[str]=[]" "at:datetime | None=None" rate:float=1 --queue emails --retries 5
+job ShipOrder id:UUID on:date within:timedelta price:Decimal "days:dict[str, list[date]]" --module app.orders.module
+job a_job_that_has_the_longest_name_possible "text:str='so'" --queue {long} --retries 1000 --timeout 316224000
+"""
+"""What is added to one application, a line for each call of ``goose new``."""
+
+
+def test_what_an_application_is_grown_by_passes_its_tests_and_checks(goose: Goose, tmp_path: Path) -> None:
+    goose(tmp_path, "new", "app", "shop")
+    shop = tmp_path / "shop"
+    before = goose.tests(shop)
+    for line in GROWN.format(long="q" * 64).strip().splitlines():
+        goose(shop, "new", *shlex.split(line))
+    assert goose.tests(shop) >= before + len(GROWN.strip().splitlines())
+    test_a_new_application_passes_its_own_checks(goose, shop)
+    tree = goose(shop, "graph").stdout
+    assert all(name in tree for name in ("OrdersModule", "ReturnsController", "HTTPStockService", "ShipOrder (job)"))
+
+
+@pytest.mark.parametrize("name", ["asyncio", "goose", "app"])
+def test_an_application_may_bear_the_name_of_what_it_does_not_depend_on(
+    goose: Goose, tmp_path: Path, name: str
+) -> None:
+    """Its folder is no package, and the packages in it have names of their own."""
+    goose(tmp_path, "new", "app", name)
+    assert goose.tests(tmp_path / name) == 6
+    assert "GreetingsController" in goose(tmp_path / name, "routes").stdout
+
+
+def test_a_projects_own_templates_go_before_ours(goose: Goose, tmp_path: Path) -> None:
+    goose(tmp_path, "new", "app", "shop")
+    shop = tmp_path / "shop"
+    settings = (shop / "pyproject.toml").read_text()
+    (shop / "pyproject.toml").write_text(settings.replace("[tool.goose]", '[tool.goose]\ntemplates = "ours"'))
+    own = shop / "ours/service/{{ folder }}/services"
+    own.mkdir(parents=True)
+    (own / "{{ label }}.py.jinja").write_text("class {{ name }}:\n    ours = True\n")
+    goose(shop, "new", "service", "Orders")
+    assert (shop / "app/services/orders.py").read_text() == "class OrdersService:\n    ours = True\n"
+    assert goose.tests(shop, "tests/services/test_orders.py") == 1
 
 
 def test_a_module_that_cannot_be_edited_is_left_alone(goose: Goose, shop: Path, tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ SCALARS: Final[Mapping[str, Scalar]] = {
     "bool": Scalar((), "True", (), True, "Boolean()", (bool,)),
     "datetime": Scalar(
         ("datetime.datetime",),
-        "datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)",
+        "datetime(2030, 1, 2, tzinfo=UTC)",
         ("datetime.UTC", "datetime.datetime"),
-        "2030-01-02T03:04:05Z",
+        "2030-01-02T00:00:00Z",
         "DateTime(timezone=True)",
     ),
     "date": Scalar(("datetime.date",), "date(2030, 1, 2)", ("datetime.date",), "2030-01-02", "Date()"),
@@ -53,7 +53,7 @@ SCALARS: Final[Mapping[str, Scalar]] = {
         ("datetime.timedelta",), "timedelta(seconds=90)", ("datetime.timedelta",), "PT1M30S", "Interval()"
     ),
     "UUID": Scalar(("uuid.UUID",), "UUID(int=1)", ("uuid.UUID",), "00000000-0000-0000-0000-000000000001", "Uuid()"),
-    "Decimal": Scalar(("decimal.Decimal",), 'Decimal("1.5000")', ("decimal.Decimal",), "1.5000", "Numeric(18, 4)"),
+    "Decimal": Scalar(("decimal.Decimal",), 'Decimal("1.5000")', ("decimal.Decimal",), "1.5000", "Numeric(15, 4)"),
 }
 PARTS: Final = {"list": 1, "dict": 2}
 """Types that are made of others, and of how many."""
@@ -156,7 +156,8 @@ class Annotation:
                 "" if scalar is None or scalar.literal else f": a {self.word} has no literals, so leave its default out"
             )
             raise Misfit(f"{text} is no {self}{hint}")
-        return _storable(float(value) if self.word == "float" else value, text)
+        _refuse_unstorable(value, text)
+        return float(value) if self.word == "float" and isinstance(value, int) else value
 
     def leaves(self) -> Iterator[Annotation]:
         """The scalars that it is made of."""
@@ -206,11 +207,13 @@ def _made_of(word: str, inner: list[ast.expr]) -> Annotation:
 
 def _unknown(node: ast.expr) -> str:
     text = ast.unparse(node)
-    near = did_you_mean(text, KNOWN) or did_you_mean(text.lower(), KNOWN)
-    return f"the type {text} is unknown" + (near or f": there are {', '.join(KNOWN)}, and X | None")
+    same = next((word for word in KNOWN if word.lower() == text.lower()), text)
+    return f"the type {text} is unknown" + (
+        did_you_mean(same, KNOWN) or f": there are {', '.join(KNOWN)}, and X | None"
+    )
 
 
-def _storable(value: Any, text: str) -> Any:
+def _refuse_unstorable(value: Any, text: str) -> None:
     """Refuse what no queue keeps."""
     match value:
         case int() if not -(2**63) <= value < 2**63:
@@ -219,4 +222,3 @@ def _storable(value: Any, text: str) -> Any:
             raise Misfit(f"{text} is not finite")
         case str() if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
             raise Misfit(f"{text} holds characters that cannot be stored")
-    return value

@@ -9,6 +9,7 @@ import typer
 
 from goose.commands.errors import CommandError
 from goose.commands.names import identifier
+from goose.commands.new.dependencies import depends_on
 from goose.commands.new.options import DryRun, Force
 from goose.commands.new.plan import Plan
 from goose.commands.output import say
@@ -22,6 +23,10 @@ def new_app(
 ) -> None:
     """Write a project that runs and passes its own tests."""
     identifier(name, "a project")
+    if depends_on(name):
+        raise CommandError(
+            f"{name!r} cannot name a project: it depends on a package of that name, which pip takes for it"
+        )
     folder = Path(name)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise CommandError(f"{name} exists and is no folder: nothing was written")

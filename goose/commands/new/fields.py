@@ -14,7 +14,7 @@ from goose.commands.names import NAME
 from goose.commands.new.annotations import KNOWN, Annotation, Misfit
 from goose.commands.new.literals import written
 
-LIMIT: Final = 72
+LIMIT: Final = 60
 """Characters of a field; every line that it stands in is then one that a formatter leaves as it is."""
 
 OF_MODELS: Final = frozenset(name for name in dir(BaseModel) if not name.startswith("_"))
@@ -67,6 +67,17 @@ class Field:
         if self.default is None or self.default[0] not in "[{":
             return None
         return {"[]": "list", "{}": "dict"}.get(self.default, f"lambda: {self.default}")
+
+    @property
+    def declaration(self) -> str:
+        """What declares it in a pydantic model; ``Field`` is pydantic's."""
+        default = self.default if self.factory is None else f"Field(default_factory={self.factory})"
+        return f"{self.name}: {self.annotation}" + ("" if default is None else f" = {default}")
+
+    @property
+    def argument(self) -> str:
+        """The sample, as an argument of a call."""
+        return f"{self.name}={self.sample}"
 
     @property
     def imports(self) -> tuple[str, ...]:

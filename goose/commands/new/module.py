@@ -7,15 +7,15 @@ from typing import Annotated, Final
 import typer
 
 from goose.commands.errors import CommandError
-from goose.commands.names import class_name, singular
+from goose.commands.names import part_name, singular
 from goose.commands.new.fields import OF_MODELS, Field, read_fields
 from goose.commands.new.home import Home
 from goose.commands.new.options import ROOT_MODULE, DryRun, Force, Parent
 from goose.commands.new.plan import Plan
 from goose.commands.templates import render
-from goose.declaration import snake_case
 
-IMPORTED: Final = ("Module",)
+TAKEN: Final = {"migrations": "a folder of that name holds the versions of the tables"}
+"""Labels that would be in somebody's way, and whose."""
 OF_ENTITIES: Final = OF_MODELS | {"id", "metadata", "registry"}
 """Names that no field of a resource may have: it is a pydantic model over HTTP, and SQLAlchemy's in the database."""
 
@@ -38,29 +38,23 @@ def new_module(
     """Write a module with its tests, and add it to another module's imports."""
     if not resource and (fields or entity):
         raise typer.BadParameter("fields and --entity are those of a resource: say --resource as well")
-    cls = class_name(name, "a module", IMPORTED, ending="Module")
-    label = snake_case(cls.removesuffix("Module"))
-    thing = class_name(entity or singular(cls.removesuffix("Module")), "an entity", IMPORTED)
+    named = part_name(name, "a module", "Module")
+    if named.label in TAKEN:
+        raise CommandError(f"{name!r} cannot name a module: {TAKEN[named.label]}")
+    thing = part_name(entity or singular(named.cls.removesuffix("Module")), "an entity")
     home = Home.of(module)
-    package = f"{home.package}.{label}"
+    part = home.module(named)
     values = {
-        "name": cls,
-        "package": package,
-        "label": label,
-        "folder": (home.folder / label).as_posix(),
-        "tests": (home.tests / label).as_posix(),
-        "entity": thing,
-        "entity_label": snake_case(thing),
-        "table": label,
+        **part.values,
+        "package": part.module.removesuffix(".module"),
+        "entity": thing.cls,
+        "entity_label": thing.label,
+        "table": named.label,
         "fields": _fields(fields or ["name:str"]) if resource else (),
         "resource": resource,
     }
-    files = {file.path: file for file in render("module", **values)}
-    if resource:
-        files |= {file.path: file for file in render("resource", **values)}
-    Plan.of_part(list(files.values()), home.listed("imports", cls, f"{package}.module")).carry_out(
-        dry_run=dry_run, force=force
-    )
+    files = {file.path: file for kind in ("module", "resource")[: 1 + resource] for file in render(kind, **values)}
+    Plan.of_part(list(files.values()), home.listed("imports", part)).carry_out(dry_run=dry_run, force=force)
 
 
 def _fields(typed: list[str]) -> tuple[Field, ...]:

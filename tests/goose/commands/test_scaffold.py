@@ -86,14 +86,14 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(tmp_path: Path, monkeypat
     (tmp_path / "old.py").write_text("mine")
     (tmp_path / "module.py").write_bytes(b"before")
     before = everything_below(tmp_path)
-    put = scaffold._put
+    put = scaffold._Writing.put
 
-    def fail_at_the_third(path: Path, *args: object, **kwargs: object) -> None:
+    def fail_at_the_third(self: object, path: Path, *args: object, **kwargs: object) -> None:
+        put(self, path, *args, **kwargs)
         if path.name == "third.py":
-            raise OSError(28, "No space left on device", str(path))
-        put(path, *args, **kwargs)
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scaffold, "_put", fail_at_the_third)
+    monkeypatch.setattr(scaffold._Writing, "put", fail_at_the_third)
     with pytest.raises(CommandError) as refused:
         write(tmp_path, files("app/first.py", "old.py", "app/third.py"), force=True)
     assert str(refused.value) == f"nothing was written: {tmp_path / 'app/third.py'}: No space left on device"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 
 def test_an_application_bears_its_name(project: Path, goose: Callable) -> None:
     said = goose("new", "app", "shop")
@@ -16,7 +18,8 @@ def test_an_application_bears_its_name(project: Path, goose: Callable) -> None:
 
 def test_a_dry_run_writes_nothing(project: Path, goose: Callable) -> None:
     said = goose("new", "app", "shop", "--dry-run")
-    assert "would write shop/main.py\n" in said.out
+    assert said.out.startswith("would write\n  shop/\n    app/\n      controllers/\n        __init__.py\n")
+    assert "\n    main.py\n" in said.out
     assert "Next:" not in said.out
     assert list(project.iterdir()) == []
 
@@ -25,3 +28,14 @@ def test_a_file_in_the_place_of_the_project_is_refused(project: Path, goose: Cal
     (project / "shop").write_text("mine")
     said = goose("new", "app", "shop", "--force")
     assert (said.code, said.err) == (1, "goose: shop exists and is no folder: nothing was written\n")
+
+
+@pytest.mark.parametrize("name", ["pydantic", "goose_framework", "SQLAlchemy_"])
+def test_the_name_of_a_dependency_is_refused(project: Path, goose: Callable, name: str) -> None:
+    said = goose("new", "app", name)
+    assert (said.code, said.out, said.err) == (
+        1,
+        "",
+        f"goose: {name!r} cannot name a project: it depends on a package of that name, which pip takes for it\n",
+    )
+    assert list(project.iterdir()) == []

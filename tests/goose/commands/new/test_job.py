@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import goose_queues.job
+from goose.commands.new.job import OF_JOBS
+
 MODULE = """\
 from goose import Module
 
@@ -108,3 +111,49 @@ def test_a_module_that_is_not_there_is_named(
 def test_a_wrong_queue_is_refused(orders: Path, goose: Callable) -> None:
     said = goose("new", "job", "ShipOrder", "--module", "app.orders.module", "--queue", "a b")
     assert said.err == "goose: 'a b' cannot name a queue: use 1 to 64 of the letters A-Z a-z, digits and _ . -\n"
+
+
+def test_fields_and_options_are_those_of_the_class(orders: Path, goose: Callable) -> None:
+    words = ["to:str", "cc:list[str]=[]", "--queue", "post", "--retries", "5", "--timeout", "60"]
+    said = goose("new", "job", "ShipOrder", *words, "--module", "app.orders.module")
+    assert (said.code, said.err) == (0, "")
+    text = (orders / "jobs/ship_order.py").read_text()
+    assert 'class ShipOrder(Job, queue="post", max_retries=5, timeout=60):\n' in text
+    assert "\n    to: str\n    cc: list[str] = Field(default_factory=list)\n" in text
+    assert "\nfrom pydantic import Field\n" in text
+    test = (orders.parents[1] / "tests/orders/jobs/test_ship_order.py").read_text()
+    assert '    job = ShipOrder(to="to")\n' in test
+
+
+def test_a_job_without_fields_imports_nothing_for_them(orders: Path, goose: Callable) -> None:
+    goose("new", "job", "ShipOrder", "--module", "app.orders.module", "--retries", "0")
+    text = (orders / "jobs/ship_order.py").read_text()
+    assert "class ShipOrder(Job, max_retries=0):\n" in text
+    assert "pydantic" not in text
+
+
+def test_names_that_every_job_has_are_those_of_jobs() -> None:
+    assert OF_JOBS == goose_queues.job._RESERVED
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["handle:str"], 1, "'handle' cannot name a field: the class has a handle already"),
+        (["model_dump:str"], 1, "'model_dump' cannot name a field: the class has a model_dump already"),
+        (["json:str"], 1, "'json' cannot name a field: the class has a json already"),
+        (["Job:str"], 1, "'Job' cannot name a field: the class has a Job already"),
+        (["to:str", "to:str"], 1, "the field 'to' is there twice"),
+        (["--retries", "-1"], 2, "Invalid value for '--retries': "),
+        (["--retries", "1001"], 2, "Invalid value for '--retries': "),
+        (["--timeout", "0"], 2, "Invalid value for '--timeout': "),
+        (["--timeout", str(10**40)], 2, "Invalid value for '--timeout': "),
+        (["--timeout", "soon"], 2, "Invalid value for '--timeout': "),
+    ],
+)
+def test_what_is_no_job_is_refused(orders: Path, goose: Callable, words: list[str], code: int, sentence: str) -> None:
+    said = goose("new", "job", "ShipOrder", *words, "--module", "app.orders.module")
+    assert (said.code, said.out) == (code, "")
+    assert said.err.startswith(f"goose: {sentence}")
+    assert said.err.count("\n") == 1
+    assert not (orders / "jobs").exists()

@@ -10,24 +10,6 @@ import pytest
 from goose.commands.new.fields import Field
 from goose.commands.new.module import new_module
 
-ROOT = """\
-from goose import Module
-
-
-class AppModule(Module):
-    \"\"\"The root.\"\"\"
-
-    declarations = ()
-"""
-
-
-@pytest.fixture
-def root(project: Path) -> Path:
-    """A project with a root module."""
-    (project / "app").mkdir()
-    (project / "app/module.py").write_text(ROOT)
-    return project
-
 
 @pytest.fixture
 def given(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
@@ -66,6 +48,7 @@ def test_templates_are_given_every_form_of_the_name(goose: Callable, given: dict
     goose("new", "module", "order_items", "--resource", "size:int=1")
     assert given["resource"] == given["module"]
     assert given["module"] == {
+        "module": "app.order_items.module",
         "name": "OrderItemsModule",
         "package": "app.order_items",
         "label": "order_items",
@@ -108,5 +91,5 @@ def test_only_a_resource_has_fields(root: Path, goose: Callable) -> None:
 def test_what_is_no_module_is_refused(root: Path, goose: Callable, words: list[str], sentence: str) -> None:
     said = goose("new", "module", *words)
     assert (said.code, said.out, said.err) == (1, "", f"goose: {sentence}\n")
-    assert (root / "app/module.py").read_text() == ROOT
+    assert "imports" not in (root / "app/module.py").read_text()
     assert [path.name for path in (root / "app").iterdir()] == ["module.py"]

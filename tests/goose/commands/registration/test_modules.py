@@ -12,7 +12,7 @@ LINE = "from app.jobs.send_email import SendEmail\n"
 
 
 def registered(source: str, wanted: str | None = None) -> str:
-    return register(source.encode(), wanted, "declarations", "SendEmail", PLACE)[0].decode()
+    return register(source.encode(), wanted, "declarations", "SendEmail", PLACE, "app")[0].decode()
 
 
 HEAD = "from goose import Module\n\nfrom app.a import A, B\n"
@@ -100,7 +100,7 @@ def test_finds_the_module_that_is_meant() -> None:
 
 def test_keeps_line_endings_and_encoding() -> None:
     source = "# coding: latin-1\r\n# Grüße\r\nclass AppModule(Module):\r\n    declarations = (A,)\r\n".encode("latin-1")
-    edited, _ = register(source, None, "declarations", "SendEmail", PLACE)
+    edited, _ = register(source, None, "declarations", "SendEmail", PLACE, "app")
     assert edited.count(b"\r\n") == edited.count(b"\n")
     assert "Grüße" in edited.decode("latin-1")
 
