@@ -46,6 +46,7 @@ class Dispatcher:
     async def on_run(self) -> None:
         for number in itertools.count(1):
             if Path(os.environ["ENOUGH"]).exists():
+                self.book.write("enough", str(number))
                 return
             try:
                 await self._dispatch(number)

@@ -42,6 +42,7 @@ async def test_nobody_starves(crowd: Fleet, tmp_path: Path) -> None:
     await wait_until(lambda: foreigner.poll() is not None, deadline=LOCKS * (HELD + FREE) + 60)
     assert foreigner.returncode == 0, crowd.log.read_text()
     enough.touch()
+    await wait_until(lambda: len(_pids(crowd, "enough")) == PROCESSES, deadline=60)
     await wait_until(lambda: all(ending.status in TERMINAL for ending in crowd.endings().values()), deadline=60)
     for process in processes:
         process.send_signal(signal.SIGTERM)

@@ -36,7 +36,7 @@ BEFORE, AFTER = size(150, 3000), size(100, 1000)
 LAG = size(60, 300)
 """Jobs that are acknowledged while the replica hears nothing."""
 SLOT = slot_of("goose_{steps}:index")
-HALF_FORGOTTEN = {"lost", "callback missing", "no reason", "attempts", "chain order"}
+HALF_FORGOTTEN = {"lost", "callback missing", "no reason", "attempts", "chain order", "two successors"}
 """What may be said of a group of which one node has forgotten something: a link that is not released, or was cancelled for
 that, a callback that is not called, and a link that runs again after the next one has begun on another node."""
 # Each of their queues is on another node of the cluster.

@@ -713,7 +713,8 @@ async def test_a_thread_that_does_not_end_is_overdue_until_it_does(monkeypatch: 
     late = asyncio.Event()
     async with bench(Blocks, Nothing) as b:
         control = RunControl(late.set)
-        run = asyncio.create_task(b.runner.run(claimed(Blocks, timeout=0.01), control))
+        # Long enough for the thread to be in the handler by then.
+        run = asyncio.create_task(b.runner.run(claimed(Blocks, timeout=0.5), control))
         await late.wait()
         assert control.overdue
         assert not run.done()
