@@ -31,12 +31,14 @@ def identifier(name: str, what: str) -> str:
     """The name, when it is a plain Python identifier.
 
     Raises:
-        CommandError: It is not, it is a keyword, or it is too long.
+        CommandError: It is not, it is a keyword or a device, or it is too long.
     """
     if NAME.fullmatch(name) is None:
         raise CommandError(f"{_shortened(name)} cannot name {what}: use letters, digits and _, beginning with a letter")
     if keyword.iskeyword(name):
         raise CommandError(f"{name!r} cannot name {what}: it is a keyword of Python")
+    if DEVICES.fullmatch(name.lower()):
+        raise CommandError(f"{name!r} cannot name {what}: on Windows it is a device, and so no file's name")
     if len(name) > LONGEST:
         raise CommandError(f"{_shortened(name)} cannot name {what}: it has more than {LONGEST} characters")
     return name
@@ -65,8 +67,6 @@ def part_name(typed: str, what: str, ending: str = "") -> Name:
         raise CommandError(f"{typed!r} cannot name {what}: {label} is a keyword of Python, and so no file's name")
     if hasattr(builtins, cls):
         raise CommandError(f"{typed!r} cannot name {what}: Python has a {cls} already")
-    if DEVICES.fullmatch(label):
-        raise CommandError(f"{typed!r} cannot name {what}: on Windows {label} is a device, and so no file's name")
     if len(label) > LONGEST:
         raise CommandError(f"{typed!r} cannot name {what}: its file, {label}, has more than {LONGEST} characters")
     return Name(cls, label)

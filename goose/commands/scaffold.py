@@ -1,7 +1,8 @@
 """Writing a set of files: all of them or none, never outside the project, never over an existing file unless told.
 
-Used by ``new``. Everything is checked before the first byte is written; a failure in the middle is undone, and signals wait
-for the end. A whole new folder is made beside its place and moved there, so that not even a killed process leaves half of it.
+Used by ``new``. Everything is checked before the first byte is written; a failure in the middle is undone, and so is what a
+signal interrupts. A whole new folder is made beside its place and moved there, so that not even a killed process leaves half
+of it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Final
 
 from goose.commands.errors import CommandError
 
-WAITING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Signals that would end the process between two files."""
+STOPPING: Final = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that would end the process between a step and the note of how to undo it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def write(root: Path, files: Sequence[NewFile], edits: Sequence[Edit] = (), *, f
                 writing.put(root / file.path, file.text.encode(), replace=force)
             for edit in edits:
                 writing.edit(root / edit.path, edit)
+            _refuse_if_stopped()
         else:
             writing.put_all(root, files)
 
@@ -159,6 +161,7 @@ class _Writing:
             (beside / file.path).parent.mkdir(parents=True, exist_ok=True)
             (beside / file.path).write_bytes(file.text.encode())
         self._at = root
+        _refuse_if_stopped()
         if root.exists():  # a rename would take the place of an empty folder
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         beside.rename(root)
@@ -214,12 +217,18 @@ def _put_back(spare: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Hold back the signals that would stop the process; Windows has no means for that."""
+    """Hold signals back until all is written or undone; Windows has no means for that."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in WAITING])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _refuse_if_stopped() -> None:
+    """Have everything undone where a signal is waiting, before it ends the process."""
+    if hasattr(signal, "sigpending") and not signal.sigpending().isdisjoint(STOPPING):
+        raise KeyboardInterrupt

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from folders import everything_below
 from goose.commands import scaffold
 from goose.commands.errors import CommandError
 from goose.commands.scaffold import Edit, NewFile, write
-
-
-def everything_below(folder: Path) -> dict[str, bytes | None]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 def files(*names: str) -> list[NewFile]:
