@@ -59,7 +59,7 @@ def test_a_terminal_gets_colour_unless_it_is_told_or_cannot(
     goose: Goose, shop: Path, variables: dict[str, str], coloured: bool
 ) -> None:
     with Terminal(goose, shop, **variables) as terminal:
-        for command in ("goose --help", "goose routes", "goose graph", "goose queue stats"):
+        for command in ("goose --help", "goose graph"):
             terminal.run(command)
         terminal.run("goose rnu", code=2)
         assert bool(re.search(r"\x1b\[\d*;?3\dm", terminal.written)) == coloured

@@ -1,0 +1,141 @@
+"""``goose queue`` but for its workers: the jobs of a generated application are counted, listed, shown and steered."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from end_to_end.installed import Goose
+from end_to_end.terminal import Terminal
+
+DISPATCH = """
+import asyncio, sys, goose
+from goose_queues import Client
+from app.jobs.send_greeting import SendGreeting
+from app.jobs.charge_card import ChargeCard
+from main import app
+
+async def dispatch() -> None:
+    async with goose.running(app) as kernel:
+        queue = kernel.get(Client)
+        for name in ("Ada", "Grace", "Mary"):
+            await queue.dispatch(SendGreeting(to=name))
+        await queue.dispatch(ChargeCard())
+
+asyncio.run(dispatch())
+"""
+
+
+@pytest.fixture(scope="module")
+def paid(goose: Goose, shop: Path) -> Path:
+    """The application with a job that fails."""
+    goose(shop, "new", "job", "ChargeCard", "--queue", "payments", "--retries", "0")
+    job = shop / "app/jobs/charge_card.py"
+    failing = re.sub(r"ctx\.log.*", 'raise LookupError("no such card")', job.read_text())
+    job.write_text(failing)
+    (shop / "dispatch.py").write_text(DISPATCH)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def waiting(goose: Goose, paid: Path) -> bytes:
+    """The database with three greetings to send and a card to charge."""
+    goose.module(paid, "dispatch.py")
+    return (paid / "shop.db").read_bytes()
+
+
+@pytest.fixture
+def busy(paid: Path, waiting: bytes) -> Path:
+    """The application with that to do, and nothing else."""
+    for file in paid.glob("shop.db*"):
+        file.unlink()
+    (paid / "shop.db").write_bytes(waiting)
+    return paid
+
+
+def jobs(goose: Goose, shop: Path, *words: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in goose(shop, "queue", "list", "--json", *words).stdout.splitlines()]
+
+
+def counts(goose: Goose, shop: Path, queue: str) -> dict[str, int]:
+    found = json.loads(goose(shop, "queue", "stats", "--json").stdout)[queue]
+    return {
+        name: number
+        for name, number in found.items()
+        if name in {"pending", "completed", "failed", "cancelled"} and number
+    }
+
+
+def test_a_job_that_failed_is_found_looked_at_and_retried(goose: Goose, busy: Path) -> None:
+    goose(busy, "queue", "work", "--burst")
+    table = goose(busy, "queue", "list", "--status", "failed").stdout
+    assert re.search(r"^\S+ +ChargeCard +payments +failed +1 .*LookupError: no such card$", table, re.MULTILINE)
+    (failed,) = jobs(goose, busy, "--status", "failed")
+    shown = goose(busy, "queue", "show", failed["id"]).stdout
+    assert "app/jobs/charge_card.py" in shown
+    assert "LookupError: no such card" in shown
+    assert "failed" in shown
+    assert json.loads(goose(busy, "queue", "show", failed["id"], "--json").stdout)["status"] == "failed"
+    goose(busy, "queue", "retry", failed["id"])
+    assert counts(goose, busy, "payments") == {"pending": 1}
+
+
+def test_bulk_forms_count_first(goose: Goose, busy: Path) -> None:
+    shown = goose(busy, "queue", "cancel", "--queue", "greetings", "--dry-run").stdout
+    assert shown == "3 pending jobs in greetings\n"
+    refused = goose(busy, "queue", "cancel", "--queue", "greetings", code=1).stderr
+    assert refused.startswith("goose: 3 pending jobs in greetings. ")
+    assert refused.endswith("Nobody can be asked here: say --yes\n")
+    goose(busy, "queue", "cancel", "--queue", "greetings", "--yes", "--reason", "the party is off")
+    assert counts(goose, busy, "greetings") == {"cancelled": 3}
+    assert {job["note"] for job in jobs(goose, busy, "--queue", "greetings")} == {"the party is off"}
+    goose(busy, "queue", "retry", "--queue", "greetings", "--status", "cancelled", "--yes")
+    assert counts(goose, busy, "greetings") == {"pending": 3}
+
+
+def test_a_paused_queue_is_left_alone_until_it_is_resumed(goose: Goose, busy: Path) -> None:
+    assert goose(busy, "queue", "pause", "greetings").stdout == "paused greetings\n"
+    goose(busy, "queue", "work", "--burst")
+    assert counts(goose, busy, "greetings") == {"pending": 3}
+    assert goose(busy, "queue", "resume", "greetings").stdout == "resumed greetings\n"
+    goose(busy, "queue", "work", "--burst", "--queues", "greetings")
+    assert counts(goose, busy, "greetings") == {"completed": 3}
+
+
+def test_what_is_purged_is_asked_for(goose: Goose, busy: Path) -> None:
+    refused = goose(busy, "queue", "purge", "greetings", code=1).stderr
+    assert refused == "goose: 3 pending jobs in greetings. Delete them? Nobody can be asked here: say --yes\n"
+    with Terminal(goose, busy) as terminal:
+        terminal.type("goose queue purge greetings")
+        terminal.shows(r"3 pending jobs in greetings\. Delete them\? \[y/N\]")
+        terminal.type("n")
+        assert "goose: stopped" in terminal.ends(code=1)
+        assert counts(goose, busy, "greetings") == {"pending": 3}
+        terminal.type("goose queue purge greetings")
+        terminal.shows(r"\[y/N\]")
+        terminal.type("y")
+        assert "deleted 3 pending jobs of greetings" in terminal.ends()
+    assert counts(goose, busy, "greetings") == {}
+    assert goose(busy, "queue", "purge", "payments", "--yes").stdout == "deleted 1 pending job of payments\n"
+
+
+def test_a_misspelt_queue_names_the_near_one(goose: Goose, paid: Path) -> None:
+    refused = goose(paid, "queue", "pause", "greeting", code=1).stderr
+    assert "did you mean 'greetings'?" in refused
+    assert refused.count("\n") == 1
+
+
+def test_statistics_go_on_until_they_are_stopped(goose: Goose, busy: Path) -> None:
+    watching = goose.begin(busy, "queue", "stats", "greetings", "--watch", "--json", "--interval", "0.1")
+    assert watching.stdout is not None
+    seen = (json.loads(line)["queues"]["greetings"] for line in watching.stdout)
+    assert next(seen)["pending"] == 3
+    goose(busy, "queue", "work", "--burst")
+    assert next(queue["completed"] for queue in seen if not queue["pending"] and not queue["processing"]) == 3
+    watching.terminate()
+    assert watching.communicate(timeout=60)[1] == ""
+    assert watching.returncode == 0
