@@ -66,7 +66,7 @@ def own_templates() -> Sequence[Path]:
     named = setting("templates", "templates")
     if named is None:
         return ()
-    if not Path(named).is_dir():
+    if not named or not Path(named).is_dir():
         raise CommandError(f"pyproject.toml: [tool.goose] templates is {named!r}, and there is no such folder")
     return (Path(named),)
 
@@ -77,6 +77,7 @@ def _names(folder: Path) -> Iterable[str]:
 
 def _rendered(engine: jinja2.Environment, folders: Sequence[Path], name: str, values: dict[str, object]) -> NewFile:
     file = next(folder / name for folder in folders if (folder / name).is_file())
+    path = None
     try:
         path = engine.from_string(name.removesuffix(SUFFIX)).render(values)
         text = engine.get_template(name).render(values)
@@ -84,6 +85,6 @@ def _rendered(engine: jinja2.Environment, folders: Sequence[Path], name: str, va
         raise CommandError(f"the template {file} is broken in line {error.lineno}: {error.message}") from error
     except Exception as error:  # whatever an expression in it raises
         at = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        where = f"in line {at[-1]}" if at else "in its name"
-        raise CommandError(f"the template {file} is broken {where}: {error}") from error
+        where = f" in line {at[-1]}" if at else " in its name" if path is None else ""
+        raise CommandError(f"the template {file} is broken{where}: {error}") from error
     return NewFile(Path(path), text)

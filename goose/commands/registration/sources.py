@@ -18,7 +18,7 @@ def read(source: bytes) -> cst.Module:
     """
     try:
         return cst.parse_module(source.removeprefix(BOM_UTF8))
-    except (cst.ParserSyntaxError, UnicodeDecodeError, LookupError) as error:
+    except (cst.ParserSyntaxError, SyntaxError, UnicodeDecodeError) as error:  # SyntaxError: of its encoding
         raise CannotRegister("it is not valid Python") from error
 
 
