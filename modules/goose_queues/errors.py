@@ -11,6 +11,8 @@ __all__ = [
     "BatchError",
     "BatchNotFound",
     "BatchTooLarge",
+    "BenchFailed",
+    "BenchRefused",
     "ChainTooLong",
     "ConfigError",
     "CorruptRow",
@@ -56,6 +58,21 @@ class StoreUnavailable(QueueError):
         """With its password masked."""
         self.reason = reason
         super().__init__(f"the queue's store {url} is not available: {reason}")
+
+
+class BenchRefused(QueueError):
+    """A bench may not make what it needs beside the application's queue."""
+
+    def __init__(self, url: str, what: str, reason: str) -> None:
+        self.url = url
+        """With its password masked."""
+        self.what = what
+        self.reason = reason
+        super().__init__(f"the bench cannot make {what} on {url}: {reason}")
+
+
+class BenchFailed(QueueError):
+    """A bench did not do what it was timed for, so its figures would mean nothing."""
 
 
 class LayoutMismatch(QueueError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,8 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 
 from .contest import BenchmarkError, Figures, Trial
-from .measure import drained, percentiles, rate, text_for
+from .measure import drained, percentiles, rate
+from .raw import payload
 
 HUNDRED = 100
 THOUSAND = 1000
@@ -99,16 +99,12 @@ async def read_all(redis: Redis, count: int) -> None:
 
 async def _add(redis: Redis, numbers: Sequence[int]) -> None:
     if len(numbers) == 1:
-        await redis.xadd(STREAM, {"job": _payload(numbers[0])})
+        await redis.xadd(STREAM, {"job": payload(numbers[0])})
         return
     async with redis.pipeline(transaction=False) as pipe:
         for number in numbers:
-            pipe.xadd(STREAM, {"job": _payload(number)})
+            pipe.xadd(STREAM, {"job": payload(number)})
         await pipe.execute()
-
-
-def _payload(number: int) -> str:
-    return json.dumps({"number": number, "text": text_for(number)}, separators=(",", ":"))
 
 
 @asynccontextmanager

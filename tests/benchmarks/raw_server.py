@@ -8,69 +8,23 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
 
-from sqlalchemy import Connection, CursorResult, Executable, Table, bindparam, func, insert, select, text, update
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from goose_queues.ids import new_id
-from goose_queues.stores.sql.tables import COMPLETED, PROCESSING, READY, queue_tables, word
+from goose_queues.stores.sql.raw_server import Statements, claim, complete, count, store
+from goose_queues.stores.sql.tables import queue_tables
 
 from .contest import BenchmarkError, Figures, Trial
 from .measure import drained, percentiles, rate
-from .ours import store_one, stored
-from .place import MARIADB, Store
+from .ours import stored
+from .place import MARIADB
+from .raw import payload
 
 HUNDRED = 100
 THOUSAND = 1000
-LEASE = 30_000_000
-"""In the microseconds of the store."""
-
-Row: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """Core's, of the tables as they are on a server."""
-
-    jobs: Table
-    claim: Executable
-    """On MariaDB it only locks the rows: ``take`` updates them."""
-    take: Executable
-    complete: Executable
-
-    @classmethod
-    def on(cls, store: Store) -> Statements:
-        """Those that suit its dialect."""
-        jobs = queue_tables(dialect=store).jobs
-        line = (jobs.c.line_rank, jobs.c.line_at) if store == MARIADB else (jobs.c.priority.desc(), jobs.c.due_at)
-        first = (
-            select(jobs.c.id)
-            .where(jobs.c.state == word(READY), jobs.c.queue == bindparam("of"))
-            .order_by(*line, jobs.c.id)
-            .limit(bindparam("count"))
-            .with_for_update(skip_locked=True)
-        )
-        leased = {
-            "state": PROCESSING,
-            "attempts": jobs.c.attempts + 1,
-            "token": bindparam("lease"),
-            "lease_until": bindparam("until"),
-            "started_at": bindparam("now"),
-        }
-        named = jobs.c.id.in_(bindparam("ids", expanding=True))
-        picked = first.cte("picked")
-        at_once = update(jobs).where(jobs.c.id == picked.c.id).values(leased).returning(jobs.c.id, jobs.c.payload)
-        return cls(
-            jobs,
-            first.add_columns(jobs.c.payload) if store == MARIADB else at_once,
-            update(jobs).where(named).values(leased),
-            update(jobs)
-            .where(named, jobs.c.token == bindparam("lease"))
-            .values(state=COMPLETED, token=None, lease_until=None, finished_at=bindparam("now")),
-        )
 
 
 def drain(trial: Trial) -> Figures:
@@ -79,12 +33,12 @@ def drain(trial: Trial) -> Figures:
     async def measure() -> Figures:
         await stored(trial, trial.size)
         ran: set[str] = set()
-        core = Statements.on(trial.store)
+        core = _statements(trial)
         async with _connected(trial) as connection:
             await _analyze(trial, connection, core.jobs.name)
             gc.collect()
             started, used = time.perf_counter(), time.process_time()
-            while ids := await _claim(trial, connection, core, HUNDRED, token := str(uuid.uuid4())):
+            while ids := await _claim(connection, core, HUNDRED, token := str(uuid.uuid4())):
                 ran.update(ids)
                 await _complete(connection, core, ids, token)
             seconds, used = time.perf_counter() - started, time.process_time() - used
@@ -103,9 +57,9 @@ def dispatch_alone(trial: Trial) -> Figures:
 def dispatch_together(trial: Trial, callers: int) -> Figures:
     """So many inserts in each commit."""
 
-    async def by_so_many(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
-        for first in range(0, len(rows), callers):
-            await _insert(connection, core, rows[first : first + callers])
+    async def by_so_many(connection: AsyncConnection, core: Statements, payloads: Sequence[str]) -> None:
+        for first in range(0, len(payloads), callers):
+            await _insert(connection, core, payloads[first : first + callers])
 
     return _inserting(trial, by_so_many)
 
@@ -119,69 +73,57 @@ def latency(trial: Trial, pause: float) -> Figures:
     """What the server alone asks for: an insert and its commit, a claim and its commit."""
     seconds = []
 
-    async def one_by_one(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
-        for row in rows:
+    async def one_by_one(connection: AsyncConnection, core: Statements, payloads: Sequence[str]) -> None:
+        for one in payloads:
             await asyncio.sleep(pause)
             called = time.perf_counter()
-            await _insert(connection, core, (row,))
-            await _claim(trial, connection, core, 1, "token")
+            await _insert(connection, core, (one,))
+            await _claim(connection, core, 1, "token")
             seconds.append(time.perf_counter() - called)
 
     _inserting(trial, one_by_one)
     return percentiles(seconds)
 
 
-def _inserting(trial: Trial, act: Callable[[AsyncConnection, Statements, Sequence[Row]], Awaitable[None]]) -> Figures:
-    """Give copies of what a dispatch has left behind, each with an id of its own."""
+def _inserting(trial: Trial, act: Callable[[AsyncConnection, Statements, Sequence[str]], Awaitable[None]]) -> Figures:
+    """Into the tables that this project's first boot has made."""
 
     async def measure() -> Figures:
-        await store_one(trial)
-        jobs = (core := Statements.on(trial.store)).jobs
-        written = [column for column in jobs.c if column.computed is None]
+        await stored(trial, 0)
+        core = _statements(trial)
+        payloads = [payload(number) for number in range(trial.size)]
         async with _connected(trial) as connection:
-            row = dict((await connection.execute(select(*written))).mappings().one())
-            await connection.commit()
-            rows = [{**row, "id": new_id()} for _ in range(trial.size)]
             gc.collect()
             started = time.perf_counter()
-            await act(connection, core, rows)
+            await act(connection, core, payloads)
             seconds = time.perf_counter() - started
-            found = await connection.scalar(select(func.count()).select_from(jobs))
-        if found != trial.size + 1:
-            raise BenchmarkError(f"{found:,} jobs are stored, not {trial.size + 1:,}")
+            found = await connection.run_sync(count, core)
+        if found != trial.size:
+            raise BenchmarkError(f"{found:,} jobs are stored, not {trial.size:,}")
         return rate(trial.size, seconds)
 
     return asyncio.run(measure())
 
 
-async def _insert(connection: AsyncConnection, core: Statements, rows: Sequence[Row]) -> None:
-    await connection.execute(insert(core.jobs), list(rows))
+def _statements(trial: Trial) -> Statements:
+    return Statements.on(queue_tables(dialect=trial.store))
+
+
+async def _insert(connection: AsyncConnection, core: Statements, payloads: Sequence[str]) -> None:
+    await connection.run_sync(store, core, payloads)
     await connection.commit()
 
 
-async def _claim(trial: Trial, connection: AsyncConnection, core: Statements, count: int, token: str) -> list[str]:
-    now = time.time_ns() // 1000
-    head: Row = {"of": "default", "count": count}
-    lease: Row = {"now": now, "lease": token, "until": now + LEASE}
-
-    def claim(sync: Connection) -> list[str]:
-        if trial.store == MARIADB:
-            ids = [str(row.id) for row in sync.execute(core.claim, head)]
-            if ids:
-                sync.execute(core.take, {**lease, "ids": sorted(ids)})
-            return ids
-        return [str(row.id) for row in sync.execute(core.claim, {**head, **lease})]
-
-    ids = await connection.run_sync(claim)
+async def _claim(connection: AsyncConnection, core: Statements, limit: int, token: str) -> list[str]:
+    ids = await connection.run_sync(partial(claim, core=core, count=limit, token=token))
     await connection.commit()
     return ids
 
 
 async def _complete(connection: AsyncConnection, core: Statements, ids: Sequence[str], token: str) -> None:
-    parameters: Row = {"ids": sorted(ids), "lease": token, "now": time.time_ns() // 1000}
-    result: CursorResult[Any] = await connection.execute(core.complete, parameters)
-    if result.rowcount != len(ids):
-        raise BenchmarkError(f"{result.rowcount} of {len(ids)} claimed jobs were completed")
+    completed = await connection.run_sync(complete, core, ids, token)
+    if completed != len(ids):
+        raise BenchmarkError(f"{completed} of {len(ids)} claimed jobs were completed")
     await connection.commit()
 
 

@@ -5,6 +5,7 @@ Found by ``goose`` through ``QueuesModule.commands``; each command has a file na
 
 import typer
 
+from goose_queues.commands.bench import bench
 from goose_queues.commands.listing import list_jobs
 from goose_queues.commands.pausing import pause, resume
 from goose_queues.commands.purging import purge
@@ -26,3 +27,4 @@ queue.command(epilog="Example: goose queue cancel --queue emails --name SendEmai
 queue.command(epilog="Example: goose queue pause emails")(pause)
 queue.command(epilog="Example: goose queue resume emails")(resume)
 queue.command(epilog="Example: goose queue purge emails --dry-run")(purge)
+queue.command(epilog="Example: goose queue bench --jobs 50000 --concurrency 20")(bench)

@@ -54,6 +54,7 @@ IMPORTERS = {
     "goose/commands/main.py": "importlib.metadata: the version that is installed",
     "goose/commands/new/dependencies.py": "importlib.metadata: what installed distributions require",
     "goose/origin.py": "the application again, for a process that this one starts; places of modules already imported",
+    "goose_queues/commands/bench.py": "importlib.metadata: the version that is installed",
     "goose_queues/stores/redis/scripts.py": "importlib.resources: the package's own Lua files",
     "goose_queues/stores/redis/servers.py": "find_spec: whether the package redis is installed",
     "goose_sql/migrations.py": "the migrations that a module's class names",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from goose_queues.errors import ConfigError, StoreUnavailable
+from goose_queues.stores.mark import MARK
 from goose_queues.stores.redis.errors import Refused, UnsupportedServer
 from goose_queues.stores.redis.servers import Servers
 
@@ -86,7 +87,7 @@ async def _refuse_prefix(servers: Servers, prefix: str) -> None:
             "use the goose-framework that wrote them, or another table_prefix"
         )
     if kind == "none":
-        own = re.compile(rf"{re.escape(prefix)}\{{[^}}]+\}}:(?:index|data)\Z")
+        own = re.compile(rf"{re.escape(prefix)}(?:\{{[^}}]+\}}:(?:index|data)\Z|bench_{MARK}[qr]_)")
         for found in await servers.scan(f"{prefix}*", _LOOKED_AT):
             if not own.match(found):
                 raise _foreign(servers, prefix, found)

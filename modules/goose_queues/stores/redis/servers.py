@@ -20,7 +20,7 @@ from goose_queues.stores.redis.route import Call, fulfil
 from goose_queues.stores.redis.scripts import Script
 from goose_queues.stores.redis.sentinel import Sentinels
 from goose_queues.stores.redis.single import Single
-from goose_queues.stores.redis.steps import Answers, Arg, Ask, Drop, Pause, Steps, Topology
+from goose_queues.stores.redis.steps import Answers, Arg, Ask, Drop, Pause, Steps, Topology, Words
 
 if TYPE_CHECKING:
     from goose_queues.stores.redis.pool import Pool
@@ -138,6 +138,10 @@ class Servers:
         """Send a plain command, whose second word is its key; one without goes to any server."""
         key = str(words[1]) if len(words) > 1 else None
         return _one(await self._fulfilled([Call(words, key)]))
+
+    async def commands(self, key: str, commands: Sequence[Words]) -> list[Any]:
+        """Send plain commands about one key, all in one round trip."""
+        return _all(await self._fulfilled([Call(words, key) for words in commands]))
 
     async def each_node(self, *words: Arg) -> list[Any]:
         """Send a command to every primary."""
