@@ -10,14 +10,15 @@ import contextlib
 import logging
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from goose.errors import GooseError
 from goose.instance import Instance, boot, stop
 from goose.kernel import Kernel
+from goose.log import complain
 from goose.module import Module
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def start(*instances: Instance) -> None:
         asyncio.run(serve(instances))
     except (GooseError, OSError) as error:
         log.debug("the application failed", exc_info=error)
-        print(f"goose: {error}", file=sys.stderr)  # noqa: T201 - the one line that a terminal is to show
+        complain(str(error))
         raise SystemExit(1) from error
 
 
@@ -74,18 +75,43 @@ async def running(
         await stop(instances, kernel)
 
 
-async def serve(instances: Sequence[Instance], *, ready: asyncio.Event | None = None) -> None:
-    """What ``start`` runs: boot, serve, stop. ``ready`` is set once everything is served."""
-    stopping = asyncio.Event()
+async def serve(
+    instances: Sequence[Instance],
+    *,
+    ready: asyncio.Event | None = None,
+    stopping: asyncio.Event | None = None,
+    sockets: Sequence[socket.socket] = (),
+) -> None:
+    """What ``start`` runs: boot, serve, stop.
+
+    Args:
+        instances: What is served.
+        ready: Set once everything is.
+        stopping: Whoever sets it sees to signals, too; None: they stop this.
+        sockets: Listen on these, which are bound, instead of where the platforms say.
+    """
+    if stopping is None:
+        stopping = asyncio.Event()
+        with stop_signals(stopping):
+            await _boot_and_serve(instances, ready, stopping, sockets)
+    else:
+        await _boot_and_serve(instances, ready, stopping, sockets)
+
+
+async def _boot_and_serve(
+    instances: Sequence[Instance],
+    ready: asyncio.Event | None,
+    stopping: asyncio.Event,
+    sockets: Sequence[socket.socket],
+) -> None:
     booted: list[tuple[Sequence[Instance], Kernel]] = []
-    with stop_signals(stopping):
-        try:
-            for group in _groups(instances):
-                kernel = await boot(group, background=True)
-                booted.append((group, kernel))
-            await _serve_until(_servers(instances), stopping, [kernel for _, kernel in booted], ready)
-        finally:
-            await _stop_all(booted)
+    try:
+        for group in _groups(instances):
+            kernel = await boot(group, background=True)
+            booted.append((group, kernel))
+        await _serve_until(_servers(instances, sockets), stopping, [kernel for _, kernel in booted], ready)
+    finally:
+        await _stop_all(booted)
 
 
 def _loop_runs() -> bool:
@@ -96,13 +122,15 @@ def _loop_runs() -> bool:
     return True
 
 
-def _servers(instances: Sequence[Instance]) -> list[Server]:
+def _servers(instances: Sequence[Instance], sockets: Sequence[socket.socket]) -> list[Server]:
     platforms = [(instance, instance.platform) for instance in instances if instance.platform is not None]
     if not platforms:
         return []
     from goose.http.server import Server  # uvicorn is a tenth of the import time of goose
 
-    return [Server(instance, platform.host, platform.port, platform.timeout) for instance, platform in platforms]
+    return [
+        Server(instance, platform.host, platform.port, platform.timeout, sockets) for instance, platform in platforms
+    ]
 
 
 async def _serve_until(
@@ -150,16 +178,22 @@ def _groups(instances: Sequence[Instance]) -> list[list[Instance]]:
     return [members for members, _ in groups]
 
 
+def end_now(number: int) -> None:
+    """What a second signal does to a process of its own."""
+    log.warning("a second signal: ending now")
+    os._exit(128 + number)
+
+
 @contextlib.contextmanager
-def stop_signals(stopping: asyncio.Event) -> Iterator[None]:
-    """Within the block the first SIGINT or SIGTERM sets ``stopping``, a second ends the process at once."""
+def stop_signals(stopping: asyncio.Event, again: Callable[[int], None] = end_now) -> Iterator[None]:
+    """Within the block the first SIGINT or SIGTERM sets ``stopping``; ``again`` gets the number of each that follows."""
     loop = asyncio.get_running_loop()
     asked: list[int] = []
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if asked:
-            log.warning("a second signal: ending now")
-            os._exit(128 + number)
+            again(number)
+            return
         asked.append(number)
         loop.call_soon_threadsafe(stopping.set)
 

@@ -6,6 +6,7 @@ the ways to print that all commands share.
 
 from goose.commands.hook import CommandError, Invocation, application, invocation
 from goose.commands.main import main
+from goose.commands.memory import memory_size, resident_memory
 from goose.commands.near import did_you_mean
 from goose.commands.output import (
     Branch,
@@ -20,11 +21,14 @@ from goose.commands.output import (
     say_json,
     show,
 )
+from goose.commands.processes import Parent, Successor
 
 __all__ = [
     "Branch",
     "CommandError",
     "Invocation",
+    "Parent",
+    "Successor",
     "Table",
     "application",
     "as_json",
@@ -34,8 +38,10 @@ __all__ = [
     "invocation",
     "is_terminal",
     "main",
+    "memory_size",
     "progress",
     "remark",
+    "resident_memory",
     "say",
     "say_json",
     "show",

@@ -6,16 +6,23 @@ under its own name, in every application that has the module.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
-from collections.abc import Iterator
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import typer
 
 from goose.commands.errors import CommandError
 from goose.commands.locate import application_name, load
+from goose.commands.processes import Parent, Plan, keep
 from goose.instance import Instance
+from goose.log import Style, show
+from goose.serving import SIGNALS, stop_signals
 
 __all__ = ["CommandError", "Invocation", "application", "groups"]
 
@@ -26,6 +33,10 @@ class Invocation:
 
     app: str | None = None
     debug: bool = False
+    words: Sequence[str] = ()
+    """All that was said."""
+    parent: Parent | None = None
+    """The process that has started this one as one of several like it; None: this one stands alone."""
     _instance: Instance | None = field(default=None, repr=False)
 
     @property
@@ -43,11 +54,52 @@ class Invocation:
             self._instance = load(self.name)
         return self._instance
 
-    def show_log(self) -> None:
-        """Write log lines to the terminal, for commands that run until they are stopped."""
-        logging.basicConfig(
-            level=logging.DEBUG if self.debug else logging.INFO, format="%(levelname)s:     %(message)s"
-        )
+    def show_log(self, *, as_json: bool = False) -> None:
+        """Write log lines to stderr, for commands that run until they are stopped."""
+        level = logging.DEBUG if self.debug else logging.INFO
+        if self.parent is None:
+            show(Style(level, as_json))
+        else:
+            show(Style(level, as_json, self.parent.number, self.parent.turn))
+
+    def keep(self, count: int, sockets: Sequence[socket.socket] = (), notice: str = "") -> None:
+        """Run this command in so many processes, replaced when they die, until a signal or until all have ended.
+
+        In each of them ``parent`` is there to report to; what comes after this call is for the process that stands alone.
+
+        Args:
+            count: How many processes.
+            sockets: Bound ones, which each of them gets.
+            notice: A line for the log, once the first process is at work.
+
+        Raises:
+            CommandError: This system has no such processes.
+            SystemExit: None could be started, or one did not end well; the reason has been said in one line.
+        """
+        keep(Plan(self.words, count, tuple(each.fileno() for each in sockets), notice))
+
+    @contextmanager
+    def stopping(self) -> Iterator[asyncio.Event]:
+        """An event that is set when this process is to stop: by SIGINT or SIGTERM, or when its parent is gone.
+
+        A second signal ends a process that stands alone. One of several leaves that to its parent: a service manager sends its
+        signal to all processes, and the parent passes on its own.
+        """
+        stopping = asyncio.Event()
+        if self.parent is None:
+            with stop_signals(stopping):
+                yield stopping
+        else:
+            loop = asyncio.get_running_loop()
+            self.parent.watch(stopping.set)
+            for number in SIGNALS:
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+            try:
+                yield stopping
+            finally:
+                for number in SIGNALS:
+                    # What it had to do is done: a signal that comes while the interpreter ends would only spoil the exit code.
+                    signal.signal(number, signal.SIG_IGN)
 
 
 def application(ctx: typer.Context) -> Instance:

@@ -23,9 +23,11 @@ from goose.commands.graph import graph
 from goose.commands.hook import Invocation, groups
 from goose.commands.new import new
 from goose.commands.output import is_terminal
+from goose.commands.processes import Parent
 from goose.commands.routes import routes
 from goose.commands.run import run
 from goose.errors import GooseError
+from goose.log import complain
 
 CORE: Final = ("new", "run", "routes", "graph", "check")
 COMPLETING: Final = "_GOOSE_COMPLETE"
@@ -37,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if COMPLETING in os.environ:
         given = os.environ.get("COMP_WORDS", "").split()[1:]
-    debug = "--debug" in given
+    debug, parent = "--debug" in given, Parent.found()
     try:
         invocation, words = said_to_goose(given)
-        debug = invocation.debug
+        debug, invocation.words, invocation.parent = invocation.debug, given, parent
         code = _run(invocation, words)
     except Exception as error:  # noqa: BLE001 - every error ends as one line
-        code = _answer(error, debug=debug)
+        code = _answer(error, parent, debug=debug)
     except SystemExit as stop:  # goose.start() has said in one line what went wrong
         if debug and stop.__cause__ is not None:
             traceback.print_exception(stop.__cause__)
@@ -157,14 +159,18 @@ def _refuse(word: str, error: NoApplication) -> None:
         raise CommandError(f"{word!r} is not a command of goose itself, and {error}") from error
 
 
-def _answer(error: Exception, *, debug: bool) -> int:
+def _answer(error: Exception, parent: Parent | None, *, debug: bool) -> int:
+    code = _code(error)
+    if parent is not None:
+        parent.failed(_sentence(error), code)
     if debug and not isinstance(error, typer.TyperException):
         cause = error.__cause__ if isinstance(error, BrokenApplication) else None
         traceback.print_exception(cause or error)
-        return _code(error)
-    text = str(error) if _is_help(error) else f"goose: {_sentence(error)}"
-    print(text, file=sys.stderr)  # noqa: T201 - the one line
-    return _code(error)
+    elif _is_help(error):
+        print(error, file=sys.stderr)  # noqa: T201 - as it was asked for
+    elif parent is None:
+        complain(_sentence(error))
+    return code
 
 
 def _is_help(error: Exception) -> bool:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import LOGGING_CONFIG
+
+from goose.log import shown
 
 
 class Server(uvicorn.Server):
@@ -20,17 +24,36 @@ class Server(uvicorn.Server):
         host: The address to listen on.
         port: The port to listen on.
         timeout: Seconds that a request may take; one more is granted to those in flight at the end. None: no limit.
+        sockets: Bound ones to listen on, instead of host and port.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, timeout: float | None) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, timeout: float | None, sockets: Sequence[socket.socket] = ()
+    ) -> None:
         self.tried = asyncio.Event()
         """Set once requests are taken, or cannot be."""
         grace = None if timeout is None else math.ceil(timeout) + 1
-        super().__init__(uvicorn.Config(app, host=host, port=port, lifespan="off", timeout_graceful_shutdown=grace))
+        self._sockets = list(sockets) or None
+        style = shown()
+        # Its own lines would be no JSON, and would not tell one process from another: the root logger shows them instead.
+        plain = style is None or not (style.as_json or style.number)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                lifespan="off",
+                timeout_graceful_shutdown=grace,
+                log_config=LOGGING_CONFIG if plain else None,
+            )
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def serve(self, sockets: Any = None) -> None:
+        await super().serve(sockets or self._sockets)
 
     async def startup(self, sockets: Any = None) -> None:
         try:

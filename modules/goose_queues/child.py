@@ -20,6 +20,7 @@ from typing import Final
 
 import goose
 from goose.errors import GooseError
+from goose.log import show
 from goose.origin import Origin
 from goose_queues.control import Reason, RunControl
 from goose_queues.errors import QueueError
@@ -69,7 +70,9 @@ async def serve(parent: Parent, hello: Hello) -> int:
     async with contextlib.AsyncExitStack() as stack:
         try:
             instances = [_load(origin) for origin in hello.origins]
-            _show_log(hello.log_level)
+            if hello.log is not None:
+                # Unless the application has seen to that when it was imported.
+                show(hello.log)
             kernel = await stack.enter_async_context(goose.running(*instances))
             runner = kernel.get(Supervisor).runner
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
@@ -223,12 +226,6 @@ def _take_over(hello: Hello) -> None:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = hello.python_path
-
-
-def _show_log(level: int | None) -> None:
-    """Log as the parent does, unless the application has seen to that when it was imported."""
-    if level is not None and not logging.getLogger().handlers:
-        logging.basicConfig(level=level, format="%(levelname)s:     %(message)s")
 
 
 def _reason(error: Exception) -> str:

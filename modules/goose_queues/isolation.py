@@ -9,9 +9,11 @@ import logging
 import os
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from goose.kernel import Kernel
+from goose.log import Style, shown
 from goose_queues.errors import ConfigError
 from goose_queues.spawned import CannotBoot
 from goose_queues.wire import Hello
@@ -58,11 +60,18 @@ def hello(kernel: Kernel) -> Hello:
     origins = kernel.origins()
     if origins is None:
         raise CannotBoot("it could not import this application")
-    root = logging.getLogger()
     return Hello(
         origins,
         path=tuple(entry or str(Path.cwd()) for entry in sys.path),
         argv=tuple(sys.argv),
         python_path=os.environ.get("PYTHONPATH"),
-        log_level=root.level if root.handlers else None,
+        log=_style(),
     )
+
+
+def _style() -> Style | None:
+    """How a child is to show its log: as this process does, if it shows one; the lock on it stays here."""
+    root, style = logging.getLogger(), shown()
+    if style is not None:
+        return replace(style, turn=None)
+    return Style(root.level) if root.handlers else None

@@ -149,10 +149,32 @@ class Supervisor:
             if worker.queue in queues:
                 worker.wake()
 
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+        return sum(len(worker.unfinished) for worker in self.workers)
+
+    @property
+    def claimed(self) -> int:
+        """Jobs claimed since the start."""
+        return sum(worker.claimed for worker in self.workers)
+
+    async def has_claimed(self, jobs: int) -> None:
+        """Wait until so many have been claimed, or a few more: at most as many as there are slots."""
+        while self.claimed < jobs:
+            self._workshop.changed.clear()
+            await self._workshop.changed.wait()
+
+    async def finished(self) -> None:
+        """Wait until what runs has ended, however long that takes; where nothing more is claimed, that is for good."""
+        while self.running > sum(worker.stuck for worker in self.workers):
+            for worker in self.workers:
+                await worker.finished(self.settings.stale_job_timeout / 12)
+
     async def idle(self) -> None:
         """Wait until nothing runs and nothing is due; what is due later does not count."""
         while True:
-            before = sum(worker.claimed for worker in self.workers)
+            before = self.claimed
             rests = [worker.rests for worker in self.workers]
             for worker in self.workers:
                 worker.wake()
@@ -160,7 +182,7 @@ class Supervisor:
                 self._workshop.changed.clear()
                 await self._workshop.changed.wait()
                 await self._settler.flush(self.settings.stale_job_timeout)
-            if sum(worker.claimed for worker in self.workers) == before:
+            if self.claimed == before:
                 return
 
     async def _look_for_stuck_threads(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from goose.log import Style
 from goose.origin import Origin
 from goose_queues import record
 from goose_queues.control import Reason
@@ -35,8 +36,8 @@ class Hello:
     argv: tuple[str, ...]
     python_path: str | None
     """The environment's own PYTHONPATH, which carries ``path`` until the child has read this."""
-    log_level: int | None
-    """Of the root logger, where the parent shows its log; for a child that would show none."""
+    log: Style | None
+    """Where the parent shows its log; for a child that would show none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Done:
 Order: TypeAlias = Run | Judge
 Message: TypeAlias = Hello | Ready | Refused | Run | Judge | Stop | Quit | Began | Ended | Failing | Done
 
-_OWN: Final = (Origin, Hello, Ready, Refused, Run, Judge, Stop, Quit, Began, Ended, Failing, Done)
+_OWN: Final = (Origin, Style, Hello, Ready, Refused, Run, Judge, Stop, Quit, Began, Ended, Failing, Done)
 _CLASSES: Final[dict[str, type[Any]]] = {
     cls.__name__: cls for cls in (*_OWN, *vars(record).values()) if isinstance(cls, type) and is_dataclass(cls)
 }
