@@ -120,7 +120,7 @@ def _picture(sight: Sight, interval: float) -> Group:
     clock = f"{sight.at.astimezone():%H:%M:%S}"
     below = Text(f"{clock}, every {interval:g} s. Ctrl-C ends.", "dim")
     if sight.trouble is not None:
-        below = Text(f"{clock}: {one_line(sight.trouble).rstrip('.')}. It is asked again.", "red")
+        below = Text(f"{clock}: {one_line(sight.trouble).rstrip('.')}. Ctrl-C ends.", "red")
     return Group(as_table(sight.stats, sight.at, moving=True, rates=sight.rates), below)
 
 

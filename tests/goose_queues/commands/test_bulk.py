@@ -114,6 +114,22 @@ class TestCommands:
         assert asked.exitstatus == (0 if answer == "y" else 1)
         assert counts(on_queue) == ((12, 0, 0) if answer == "y" else (0, 12, 0))
 
+    def test_ctrl_c_in_the_middle(self, terminal: Callable[..., pexpect.spawn[str]], on_queue: Any, main: Any) -> None:
+        """A bar shows how far it is; Ctrl-C says how many were done, and those stay done."""
+        on_queue(lambda kernel: kernel.get(Client).dispatch_many([main.Send()] * 4_000))
+        working = terminal("queue", "cancel", "--queue", "emails", "--yes")
+        working.expect(r"cancelling .* [1-9]\d*/4000")
+        working.sendintr()
+        working.expect(r"goose: stopped: (\d+) cancelled, of 4000")
+        done = int(cast("Any", working.match)[1])
+        working.expect(pexpect.EOF)
+        working.close()
+        assert working.exitstatus == 1
+        pending, _, cancelled = counts(on_queue)
+        assert pending + cancelled == 4_000
+        # Those that were on their way when it was stopped may have been done as well.
+        assert done <= cancelled <= done + AT_ONCE
+
     def test_a_cancelled_chain(self, goose: Callable[..., Said], on_queue: Any, main: Any) -> None:
         """Links are retried behind the one that has to be first, in whatever order they are found."""
 
@@ -196,6 +212,18 @@ class TestMeanwhile:
 
         await retry_all(Queue(13, do))
         assert capsys.readouterr().out == "11 retried, 2 had changed meanwhile\n"
+
+    async def test_jobs_that_wait_for_one_another(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is refused is tried again as long as that brings anything, in whatever order they were found."""
+        retried: set[int] = set()
+
+        def do(number: int) -> None:
+            if number < 99 and number + 1 not in retried:
+                raise JobConflict(str(number), "failed", "another one has to be retried first")
+            retried.add(number)
+
+        await retry_all(Queue(100, do))
+        assert capsys.readouterr().out == "100 retried\n"
 
     async def test_so_many_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         queue = Queue(100, lambda _: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from goose_queues import Client
 from goose_queues.testing import drain
 from servers.shared import SERVERS
 
-pytestmark = pytest.mark.parametrize("url", ["sqlite", *SERVERS], indirect=True)
+everywhere = pytest.mark.parametrize("url", ["sqlite", *SERVERS], indirect=True)
 
 
+@everywhere
 def test_a_run_through_all(goose: Callable[..., Said], on_queue: Any, main: Any) -> None:
     async def fill(kernel: Kernel) -> Any:
         client = kernel.get(Client)
@@ -57,6 +59,20 @@ def test_a_run_through_all(goose: Callable[..., Said], on_queue: Any, main: Any)
     assert (stats["emails"]["cancelled"], stats["emails"]["failed"]) == (5, 0)
 
 
+@everywhere
 def test_a_paused_queue_without_a_job_is_known(goose: Callable[..., Said], on_queue: Any) -> None:
     on_queue(lambda kernel: kernel.get(Client).pause("elsewhere"))
     assert goose("queue", "resume", "elsewhere") == Said(0, "resumed elsewhere\n", "")
+
+
+@pytest.mark.parametrize(
+    "words", [["stats"], ["stats", "--watch"], ["list"], ["show", "x"], ["retry", "x"], ["pause", "a"]]
+)
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_tables_that_are_not_there(goose: Callable[..., Said], project: Path, words: list[str]) -> None:
+    """What to do is said in one line."""
+    main = project / "main.py"
+    main.write_text(main.read_text().replace("auto_migrate=True", "auto_migrate=False"))
+    said = goose("queue", *words)
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert said.err.endswith(" has no tables for the queue. Run: goose db migrate\n")

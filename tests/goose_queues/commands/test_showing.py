@@ -62,9 +62,7 @@ def test_a_completed_job(goose: Callable[..., Said], on_queue: Any, main: Any) -
 
     shown = goose("queue", "show", on_queue(fill))
     assert part(shown.out, "result") == ['"done"']
-    assert part(shown.out, "payload") == ["{", '  "text": "done",', '  "password": ***', "}"] or json.loads(
-        "\n".join(part(shown.out, "payload"))
-    ) == {"text": "done", "password": "***"}
+    assert json.loads("\n".join(part(shown.out, "payload"))) == {"text": "done", "password": "***"}
     assert "hunter2" not in shown.out
     assert "error:" not in shown.out
 
