@@ -139,3 +139,12 @@ def test_statistics_go_on_until_they_are_stopped(goose: Goose, busy: Path) -> No
     watching.terminate()
     assert watching.communicate(timeout=60)[1] == ""
     assert watching.returncode == 0
+
+
+def test_the_store_is_measured_beside_what_waits(goose: Goose, busy: Path) -> None:
+    before = {file.name for file in busy.iterdir()}
+    found = json.loads(goose(busy, "queue", "bench", "--jobs", "50", "--json").stdout)
+    assert found["url"].startswith("sqlite:///")
+    assert all(rate["rate"] > 0 and rate["raw"] > 0 for rate in found["rates"].values())
+    assert counts(goose, busy, "greetings") == {"pending": 3}
+    assert {file.name for file in busy.iterdir() if "bench" in file.name} <= before
