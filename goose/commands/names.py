@@ -66,7 +66,7 @@ def part_name(typed: str, what: str, ending: str = "") -> Name:
     if keyword.iskeyword(cls) or keyword.iskeyword(label):
         raise CommandError(f"{typed!r} cannot name {what}: {label} is a keyword of Python, and so no file's name")
     if hasattr(builtins, cls):
-        raise CommandError(f"{typed!r} cannot name {what}: Python has a {cls} already")
+        raise CommandError(f"{typed!r} cannot name {what}: Python has its own {cls}")
     if len(label) > LONGEST:
         raise CommandError(f"{typed!r} cannot name {what}: its file, {label}, has more than {LONGEST} characters")
     return Name(cls, label)

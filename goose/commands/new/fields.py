@@ -139,4 +139,4 @@ def _refuse_name(name: str, taken: Collection[str]) -> None:
             f"{name!r} cannot name a field: it is the name of a type; say what it is of, as in sent_{name.lower()}"
         )
     if name in taken:
-        raise CommandError(f"{name!r} cannot name a field: the class has a {name} already")
+        raise CommandError(f"{name!r} cannot name a field: the class has its own {name}")

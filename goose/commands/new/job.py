@@ -15,8 +15,8 @@ from goose.commands.templates import render
 
 OF_JOBS: Final = OF_MODELS | {"handle", "on_failure", "retry_after", "should_retry"}
 """What every job has already."""
-IMPORTED: Final = frozenset({"Field", "Job", "JobContext"})
-"""What the class's own file imports: a field of such a name would be taken for it."""
+NEARBY: Final = frozenset({"Field", "Job", "JobContext", "self"})
+"""What the class's own file imports, and what its methods begin with: a field of such a name would be taken for it."""
 MAX_RETRIES: Final = 1000
 MAX_TIMEOUT: Final = 10 * 366 * 24 * 3600
 """Seconds: ten years."""
@@ -53,7 +53,7 @@ def new_job(
     files = render(
         "job",
         **part.values,
-        fields=read_fields(fields or (), OF_JOBS | IMPORTED),
+        fields=read_fields(fields or (), OF_JOBS | NEARBY),
         options=[f"{option}={value}" for option, value in options.items() if value is not None],
     )
     Plan.of_part(files, home.listed("declarations", part)).carry_out(dry_run=dry_run, force=force)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from goose.commands.errors import CommandError
-from goose.commands.names import part_name, singular
+from goose.commands.names import Name, part_name, singular
 from goose.commands.new.fields import OF_MODELS, Field, read_fields
 from goose.commands.new.home import Home
 from goose.commands.new.options import ROOT_MODULE, DryRun, Force, Parent
@@ -41,7 +41,8 @@ def new_module(
     named = part_name(name, "a module", "Module")
     if named.label in TAKEN:
         raise CommandError(f"{name!r} cannot name a module: {TAKEN[named.label]}")
-    thing = part_name(entity or singular(named.cls.removesuffix("Module")), "an entity")
+    one = entity or singular(named.cls.removesuffix("Module"))
+    thing = part_name(one, "an entity") if resource else Name(one, named.label)
     home = Home.of(module)
     part = home.module(named)
     values = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import libcst as cst
 
 from goose.commands.errors import CannotRegister
-from goose.commands.registration.listings import Listing, appended, contains, of_one
+from goose.commands.registration.listings import Listing, appended, contains, new_line, of_one, one_per_line
 from goose.commands.registration.sources import imported, read, written
+from goose.commands.settings import line_length
 
 
 def calls(source: bytes, callee: str) -> int:
@@ -37,7 +38,7 @@ def add_to_call(source: bytes, callee: str, keyword: str, name: str, place: str,
     if len(found) != 1:
         raise CannotRegister(f"it has {len(found)} calls of {callee}")
     call = found[0]
-    edited = _with_element(call, callee, keyword, name)
+    edited = _on_lines(tree, call, _with_element(call, callee, keyword, name))
     holder = next(number for number, item in enumerate(tree.body) if _holds(item, call))
     tree = imported(cst.ensure_type(tree.deep_replace(call, edited), cst.Module), holder, name, place, package)
     return written(tree, source)
@@ -99,3 +100,41 @@ def _with_argument(call: cst.Call, keyword: str, value: cst.BaseExpression) -> c
     if isinstance(last.comma, cst.Comma):
         return call.with_changes(args=[*others, before, new.with_changes(comma=cst.Comma(whitespace_after=closing))])
     return call.with_changes(args=[*others, before, new.with_changes(whitespace_after_arg=closing)])
+
+
+def _on_lines(tree: cst.Module, call: cst.Call, longer: cst.Call) -> cst.Call:
+    """The longer call on more lines, as ruff has it, where one has become too long and nothing else is on it."""
+    before, after = (tree.code_for_node(each) for each in (call, longer))
+    heads = [line for line in tree.code.splitlines() if line.endswith(before.splitlines()[0])]
+    head = heads[0].removesuffix(before.splitlines()[0]) if len(heads) == 1 else "("
+    margin = len(head) - len(head.lstrip())
+    if any(each in head for each in "([{") or "#" in after:
+        return longer
+    if not _widest(head + before, margin) <= line_length() < _widest(head + after, margin):
+        return longer
+    step = tree.default_indent
+    bare = [
+        arg.with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=cst.SimpleWhitespace(""))
+        for arg in longer.args
+    ]
+    codes = [tree.code_for_node(arg) for arg in bare]
+    if not isinstance(longer.args[-1].comma, cst.Comma) and margin + len(step + ", ".join(codes)) <= line_length():
+        args = [arg.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))) for arg in bare[:-1]]
+        args.append(bare[-1].with_changes(whitespace_after_arg=new_line("")))
+    else:
+        args = [
+            arg.with_changes(
+                comma=cst.Comma(whitespace_after=new_line("" if arg is bare[-1] else step)),
+                value=one_per_line(arg.value, step, 2)
+                if isinstance(arg.value, Listing) and margin + len(f"{step}{code},") > line_length()
+                else arg.value,
+            )
+            for arg, code in zip(bare, codes, strict=True)
+        ]
+    return longer.with_changes(args=args, whitespace_before_args=new_line(step))
+
+
+def _widest(text: str, margin: int) -> int:
+    """Columns of the widest line; all but the first stand further in by the margin than they are written."""
+    first, *others = text.splitlines()
+    return max(len(first), *(margin + len(line) for line in others), 0)

@@ -36,20 +36,25 @@ def appended(listing: Listing, name: str) -> Listing:
     return listing.with_changes(elements=[*elements, cst.Element(cst.Name(name), comma=trailing)])
 
 
-def one_per_line(listing: Listing, indent: str) -> Listing:
+def one_per_line(listing: Listing, indent: str, deep: int = 1) -> Listing:
     """The elements on lines of their own, for a listing that has become too long for one.
 
     Args:
         listing: On one line.
-        indent: By which they stand further in than the listing itself.
+        indent: One step of it.
+        deep: How many steps they stand further in than their statement; the closing bracket one less.
     """
     if isinstance(listing, cst.Tuple) and not listing.lpar:
         listing = listing.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-    inner = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(indent))
+    inner, outer = new_line(indent * deep), new_line(indent * (deep - 1))
     elements = [item.with_changes(comma=cst.Comma(whitespace_after=inner)) for item in listing.elements]
     elements[-1] = elements[-1].with_changes(comma=cst.Comma())
-    listing = _with_closing(listing.with_changes(elements=elements), cst.ParenthesizedWhitespace(indent=True))
-    return _with_opening(listing, inner)
+    return _with_opening(_with_closing(listing.with_changes(elements=elements), outer), inner)
+
+
+def new_line(indent: str) -> cst.ParenthesizedWhitespace:
+    """The end of a line inside of brackets, and how much further in than its statement the next one begins."""
+    return cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(indent))
 
 
 def _first(listing: Listing, name: str) -> Listing:

@@ -60,7 +60,7 @@ def test_an_acronym_keeps_its_ending_apart() -> None:
         ("class", "'class' cannot name a job: it is a keyword of Python"),
         ("Class", "'Class' cannot name a job: class is a keyword of Python, and so no file's name"),
         ("none", "'none' cannot name a job: none is a keyword of Python, and so no file's name"),
-        ("Exception", "'Exception' cannot name a job: Python has a Exception already"),
+        ("Exception", "'Exception' cannot name a job: Python has its own Exception"),
         ("Aux", "'Aux' cannot name a job: on Windows it is a device, and so no file's name"),
         ("x" * 41, f"'{'x' * 40}'... cannot name a job: it has more than 40 characters"),
         ("x" * 100_000, f"'{'x' * 40}'... cannot name a job: it has more than 40 characters"),

@@ -47,8 +47,8 @@ def test_a_list_or_dict_is_made_anew_each_time(typed: str, declared: str) -> Non
         (["_to:str"], "'_to' cannot name a field: use letters, digits and _, beginning with a letter"),
         (["größe:int"], "'größe' cannot name a field: use letters, digits and _, beginning with a letter"),
         (["from:str"], "'from' cannot name a field: it is a keyword of Python"),
-        (["handle:str"], "'handle' cannot name a field: the class has a handle already"),
-        (["self:str"], "'self' cannot name a field: the class has a self already"),
+        (["handle:str"], "'handle' cannot name a field: the class has its own handle"),
+        (["self:str"], "'self' cannot name a field: the class has its own self"),
         (["date:date"], "'date' cannot name a field: it is the name of a type; say what it is of, as in sent_date"),
         (["to:str", "to:int"], "the field 'to' is there twice"),
         (

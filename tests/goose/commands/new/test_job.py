@@ -139,10 +139,10 @@ def test_names_that_every_job_has_are_those_of_jobs() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["handle:str"], 1, "'handle' cannot name a field: the class has a handle already"),
-        (["model_dump:str"], 1, "'model_dump' cannot name a field: the class has a model_dump already"),
-        (["json:str"], 1, "'json' cannot name a field: the class has a json already"),
-        (["Job:str"], 1, "'Job' cannot name a field: the class has a Job already"),
+        (["handle:str"], 1, "'handle' cannot name a field: the class has its own handle"),
+        (["model_dump:str"], 1, "'model_dump' cannot name a field: the class has its own model_dump"),
+        (["json:str"], 1, "'json' cannot name a field: the class has its own json"),
+        (["Job:str"], 1, "'Job' cannot name a field: the class has its own Job"),
         (["to:str", "to:str"], 1, "the field 'to' is there twice"),
         (["--retries", "-1"], 2, "Invalid value for '--retries': "),
         (["--retries", "1001"], 2, "Invalid value for '--retries': "),

@@ -68,6 +68,12 @@ def test_a_resource_without_fields_has_a_name(goose: Callable, given: dict) -> N
     assert (given["module"]["entity"], given["module"]["entity_label"]) == ("Purchase", "purchase")
 
 
+def test_only_a_resource_has_an_entity_to_be_named(root: Path, goose: Callable) -> None:
+    assert goose("new", "module", "exceptions").code == 0
+    said = goose("new", "module", "exceptions", "--resource", "--force")
+    assert (said.code, said.err) == (1, "goose: 'Exception' cannot name an entity: Python has its own Exception\n")
+
+
 def test_only_a_resource_has_fields(root: Path, goose: Callable) -> None:
     said = goose("new", "module", "orders", "name:str")
     assert (said.code, said.out) == (2, "")
@@ -80,8 +86,8 @@ def test_only_a_resource_has_fields(root: Path, goose: Callable) -> None:
     [
         (["Module"], "'Module' cannot name a module: say what it is about"),
         (["class"], "'class' cannot name a module: it is a keyword of Python"),
-        (["orders", "--resource", "id:int"], "'id' cannot name a field: the class has a id already"),
-        (["orders", "--resource", "metadata:str"], "'metadata' cannot name a field: the class has a metadata already"),
+        (["orders", "--resource", "id:int"], "'id' cannot name a field: the class has its own id"),
+        (["orders", "--resource", "metadata:str"], "'metadata' cannot name a field: the class has its own metadata"),
         (
             ["orders", "--resource", "days:list[date]"],
             "the field 'days': a column cannot keep list[date], only what JSON has",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from goose.commands.errors import CannotRegister
@@ -69,3 +73,36 @@ def test_leaves_alone_what_it_cannot_edit_safely(source: str, reason: str) -> No
     with pytest.raises(CannotRegister) as refused:
         added(source)
     assert str(refused.value) == reason
+
+
+def test_a_call_that_gets_too_long_is_broken_as_ruff_does(project: Path) -> None:
+    (project / "pyproject.toml").write_text("[tool.ruff]\nline-length = 60\n")
+    (project / "main.py").write_text(
+        "import goose\n\n\ndef make(url: str) -> None:\n    queues = QueuesModule(url=url)\n"
+    )
+    for length in (1, 12, 20, 30):
+        before = (project / "main.py").read_bytes()
+        name = f"Timing{'x' * length}"
+        after = add_to_call(before, "QueuesModule", "middleware", name, f"app.{name}", "")
+        (project / "main.py").write_bytes(after)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", "format", "--diff", "main.py"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+    assert after.decode().endswith(
+        "    queues = QueuesModule(\n"
+        "        url=url,\n"
+        "        middleware=(\n"
+        "            Timingx,\n"
+        f"            Timing{'x' * 12},\n"
+        f"            Timing{'x' * 20},\n"
+        f"            Timing{'x' * 30},\n"
+        "        ),\n"
+        "    )\n"
+    )
+
+
+def test_a_call_inside_of_another_keeps_its_line(project: Path) -> None:
+    (project / "pyproject.toml").write_text("[tool.ruff]\nline-length = 40\n")
+    source = "app = api(AppModule, [QueuesModule(u)])\n"
+    assert added(source) == HEAD + "app = api(AppModule, [QueuesModule(u, middleware=(Timing,))])\n"
