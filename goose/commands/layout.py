@@ -18,12 +18,16 @@ def import_lines(names: Iterable[str]) -> str:
 
 
 def on_lines(opening: str, items: Sequence[str], closing: str, indent: int = 0) -> str:
-    """A call or a class's head: on one line where it fits, else its items on the next, else each on its own."""
+    """A call or a head: on one line where it fits, else its items on the next, else each on its own.
+
+    The only parameter of a function is always on its own.
+    """
     space, inner = " " * indent, " " * (indent + 4)
     one = f"{opening}{', '.join(items)}{closing}"
     if len(space) + len(one) <= line_length() or not items:
         return one
-    if len(inner) + len(", ".join(items)) <= line_length():
+    only_parameter = len(items) == 1 and opening.removeprefix("async ").startswith("def ")
+    if len(inner) + len(", ".join(items)) <= line_length() and not only_parameter:
         return f"{opening}\n{inner}{', '.join(items)}\n{space}{closing}"
     return "\n".join([opening, *(f"{inner}{item}," for item in items), f"{space}{closing}"])
 

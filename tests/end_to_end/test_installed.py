@@ -13,7 +13,7 @@ from importlib.metadata import distribution, entry_points
 
 import goose_queues, goose_sql
 from goose.commands import main
-from goose.commands.scaffold import templates
+from goose.commands.templates import templates
 
 print(json.dumps({
     "path": sys.path,

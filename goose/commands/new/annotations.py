@@ -1,7 +1,7 @@
 """Types that a field may have: read from what was typed, by structure only, and what follows from each.
 
-Used by ``fields``. A type says how it is written, what has to be imported for it, which literals fit it, what a test may
-fill in, and which column keeps it.
+Used by ``fields``. A type says how it is written, what has to be imported for it, which literals fit it, and what a test
+may fill in.
 """
 
 from __future__ import annotations
@@ -30,30 +30,25 @@ class Scalar:
     """As Python writes it."""
     sample_imports: tuple[str, ...]
     sample_json: Any
-    column: str
-    """SQLAlchemy's type; one that every database keeps it in as it is."""
     literal: tuple[type, ...] = ()
     """Which literals are values of it."""
 
 
 SCALARS: Final[Mapping[str, Scalar]] = {
-    "str": Scalar((), '"text"', (), "text", "Text()", (str,)),
-    "int": Scalar((), "1", (), 1, "BigInteger()", (int,)),
-    "float": Scalar((), "1.5", (), 1.5, "Double()", (int, float)),
-    "bool": Scalar((), "True", (), True, "Boolean()", (bool,)),
+    "str": Scalar((), '"text"', (), "text", (str,)),
+    "int": Scalar((), "1", (), 1, (int,)),
+    "float": Scalar((), "1.5", (), 1.5, (int, float)),
+    "bool": Scalar((), "True", (), True, (bool,)),
     "datetime": Scalar(
         ("datetime.datetime",),
         "datetime(2030, 1, 2, tzinfo=UTC)",
         ("datetime.UTC", "datetime.datetime"),
         "2030-01-02T00:00:00Z",
-        "DateTime(timezone=True)",
     ),
-    "date": Scalar(("datetime.date",), "date(2030, 1, 2)", ("datetime.date",), "2030-01-02", "Date()"),
-    "timedelta": Scalar(
-        ("datetime.timedelta",), "timedelta(seconds=90)", ("datetime.timedelta",), "PT1M30S", "Interval()"
-    ),
-    "UUID": Scalar(("uuid.UUID",), "UUID(int=1)", ("uuid.UUID",), "00000000-0000-0000-0000-000000000001", "Uuid()"),
-    "Decimal": Scalar(("decimal.Decimal",), 'Decimal("1.5000")', ("decimal.Decimal",), "1.5000", "Numeric(15, 4)"),
+    "date": Scalar(("datetime.date",), "date(2030, 1, 2)", ("datetime.date",), "2030-01-02"),
+    "timedelta": Scalar(("datetime.timedelta",), "timedelta(seconds=90)", ("datetime.timedelta",), "PT1M30S"),
+    "UUID": Scalar(("uuid.UUID",), "UUID(int=1)", ("uuid.UUID",), "00000000-0000-0000-0000-000000000001"),
+    "Decimal": Scalar(("decimal.Decimal",), 'Decimal("1.5000")', ("decimal.Decimal",), "1.5000"),
 }
 PARTS: Final = {"list": 1, "dict": 2}
 """Types that are made of others, and of how many."""
@@ -112,11 +107,6 @@ class Annotation:
             case "dict", (_, value):
                 return {"key": value.sample_json}
         return SCALARS[self.word].sample_json
-
-    @property
-    def column(self) -> str:
-        """SQLAlchemy's type for it, without where that is imported from."""
-        return "JSON()" if self.parts else SCALARS[self.word].column
 
     @property
     def is_plain(self) -> bool:

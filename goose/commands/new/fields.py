@@ -99,16 +99,6 @@ class Field:
         """The sample as JSON has it."""
         return self.name if self.type.word == "str" else self.type.sample_json
 
-    @property
-    def column(self) -> str:
-        """The column that keeps it, of ``sqlalchemy``: ``Text()``."""
-        return self.type.column
-
-    @property
-    def nullable(self) -> bool:
-        """Whether it may be None."""
-        return self.type.optional
-
 
 def read_fields(texts: Iterable[str], taken: Collection[str]) -> Sequence[Field]:
     """Fields in the order in which they were typed.

@@ -8,15 +8,20 @@ import typer
 
 from goose.commands.errors import CommandError
 from goose.commands.names import Name, part_name, singular
-from goose.commands.new.fields import OF_MODELS, Field, read_fields
+from goose.commands.new.attributes import Attribute
+from goose.commands.new.fields import OF_MODELS, read_fields
 from goose.commands.new.home import Home
 from goose.commands.new.options import ROOT_MODULE, DryRun, Force, Parent
 from goose.commands.new.plan import Plan
 from goose.commands.templates import render
 
-TAKEN: Final = {"migrations": "a folder of that name holds the versions of the tables"}
+TAKEN: Final = {
+    "migrations": "a folder of that name holds the versions of the tables",
+    "entities": "a file of that name holds what a resource stores",
+    "models": "a file of that name holds what a resource says over HTTP",
+}
 """Labels that would be in somebody's way, and whose."""
-OF_ENTITIES: Final = OF_MODELS | {"id", "metadata", "registry"}
+OF_ENTITIES: Final = OF_MODELS | {"id", "metadata", "registry", "self"}
 """Names that no field of a resource may have: it is a pydantic model over HTTP, and SQLAlchemy's in the database."""
 
 
@@ -58,9 +63,5 @@ def new_module(
     Plan.of_part(list(files.values()), home.listed("imports", part)).carry_out(dry_run=dry_run, force=force)
 
 
-def _fields(typed: list[str]) -> tuple[Field, ...]:
-    fields = read_fields(typed, OF_ENTITIES)
-    for field in fields:
-        if field.type.parts and not field.type.is_plain:
-            raise CommandError(f"the field {field.name!r}: a column cannot keep {field.annotation}, only what JSON has")
-    return tuple(fields)
+def _fields(typed: list[str]) -> tuple[Attribute, ...]:
+    return tuple(map(Attribute.of, read_fields(typed, OF_ENTITIES)))

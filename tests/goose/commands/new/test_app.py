@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +41,15 @@ def test_the_name_of_a_dependency_is_refused(project: Path, goose: Callable, nam
         f"goose: {name!r} cannot name a project: it depends on a package of that name, which pip takes for it\n",
     )
     assert list(project.iterdir()) == []
+
+
+def test_its_readme_names_commands_that_there_are(
+    project: Path, goose: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goose("new", "app", "shop")
+    monkeypatch.chdir(project / "shop")
+    named = re.findall(r"(?:^|`)goose (.+?)(?:`|  |$)", Path("README.md").read_text(), re.MULTILINE)
+    assert {"run", "db migrate", "queue stats", "check"} <= set(named)
+    for words in named:
+        said = goose(*shlex.split(words), "--help")
+        assert (said.code, said.err) == (0, "")

@@ -14,7 +14,6 @@ def test_a_field_gives_its_templates_what_they_need() -> None:
     assert (field.declaration, field.factory) == ("sent_at: datetime | None = None", None)
     assert (field.imports, field.sample_imports) == (("datetime.datetime",), ("datetime.UTC", "datetime.datetime"))
     assert (field.argument, field.sample_json) == ("sent_at=datetime(2030, 1, 2, tzinfo=UTC)", "2030-01-02T00:00:00Z")
-    assert (field.column, field.nullable) == ("DateTime(timezone=True)", True)
 
 
 def test_a_texts_sample_is_its_name() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from goose.commands.new.attributes import Attribute
 from goose.commands.new.fields import Field
 from goose.commands.new.module import new_module
 
@@ -57,14 +58,14 @@ def test_templates_are_given_every_form_of_the_name(goose: Callable, given: dict
         "entity": "OrderItem",
         "entity_label": "order_item",
         "table": "order_items",
-        "fields": (Field.read("size:int=1", ()),),
+        "fields": (Attribute(Field.read("size:int=1", ())),),
         "resource": True,
     }
 
 
 def test_a_resource_without_fields_has_a_name(goose: Callable, given: dict) -> None:
     goose("new", "module", "orders", "--resource", "--entity", "Purchase")
-    assert given["module"]["fields"] == (Field.read("name:str", ()),)
+    assert given["module"]["fields"] == (Attribute(Field.read("name:str", ())),)
     assert (given["module"]["entity"], given["module"]["entity_label"]) == ("Purchase", "purchase")
 
 
@@ -88,6 +89,7 @@ def test_only_a_resource_has_fields(root: Path, goose: Callable) -> None:
         (["class"], "'class' cannot name a module: it is a keyword of Python"),
         (["orders", "--resource", "id:int"], "'id' cannot name a field: the class has its own id"),
         (["orders", "--resource", "metadata:str"], "'metadata' cannot name a field: the class has its own metadata"),
+        (["orders", "--resource", "self:str"], "'self' cannot name a field: the class has its own self"),
         (
             ["orders", "--resource", "days:list[date]"],
             "the field 'days': a column cannot keep list[date], only what JSON has",
