@@ -102,12 +102,14 @@ async def test_nothing_is_lost_and_the_parent_stays(fleet: KeptFleet) -> None:
 
 
 async def kill_blindly(fleet: Fleet, parent: Process, chance: Random) -> None:
-    """Kill one of those that are there every second, whatever it does."""
+    """Every second kill one of those that are at work, whatever it does; where none is, one that is about to be."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         await asyncio.sleep(EVERY)
-        if found := there(fleet, parent):
-            fleet.kill(chance.choice(found))
+        up = {entry.pid for entry in fleet.ledger.read() if entry.event == "up"}
+        found = there(fleet, parent)
+        if found:
+            fleet.kill(chance.choice([process for process in found if process.pid in up] or found))
 
 
 async def kill_the_busy(fleet: Fleet, parent: Process, chance: Random) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from goose.log import Style
 from goose.origin import Origin
 from goose_queues import wire
 from goose_queues.errors import JobTimeout, ProcessDied
@@ -81,7 +82,7 @@ def test_orders() -> None:
 
 def test_hello() -> None:
     """Several values arrive as a tuple."""
-    hello = Hello((Origin("main", "app"), Origin("x", "y.z", "/x.py")), ("/a", "/b"), (), None, 20)
+    hello = Hello((Origin("main", "app"), Origin("x", "y.z", "/x.py")), ("/a", "/b"), (), None, Style(20, as_json=True))
     assert there(hello) == hello
 
 

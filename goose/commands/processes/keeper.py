@@ -179,7 +179,7 @@ class Keeper:
             faulty = ending.up is None and not ending.from_outside
             self._cautious = faulty and not any(other.serves for other in self._live)
             what = "could not start" if ending.up is None else "has ended"
-            await self._put_off(ending.number, what, str(ending), pause.after(ending.up))
+            await self._put_off(ending.number, what, str(ending), pause.after(ending.up, killed=ending.from_outside))
 
     async def _recycled(self, process: Process, leaving: Leaving, pause: Pause) -> None:
         self._tell(process, "recycled", leaving.reason)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from goose.commands.processes.restarts import FIRST, LAST, STEADY, Pause
+from goose.commands.processes.restarts import FIRST, LAST, LAST_AFTER_KILL, STEADY, Pause
 from waiting import wait_until
 
 TOYS = Path(__file__).with_name("toys.py")
@@ -288,3 +288,7 @@ class TestPause:
         for _ in range(5):
             pause.after(STEADY - 0.1)
         assert pause.after(STEADY) == FIRST
+
+    def test_kills_from_outside_keep_it_short(self) -> None:
+        pause = Pause()
+        assert [pause.after(0.1, killed=True) for _ in range(9)][-1] == LAST_AFTER_KILL
