@@ -25,8 +25,8 @@ from soak import SOAK, size
 from waiting import wait_until
 
 PROCESSES = size(2, 4)
-KILLS = size(3, 20)
-"""In the suite exactly so many, each of a process with jobs in hand; in a soak at least, one a second for a minute."""
+KILLS = size(3, 10)
+"""In the suite exactly so many, each of a process with jobs in hand; in a soak at least, one a second for a minute while any is at work."""
 SECONDS, EVERY = 60.0, 1.0
 
 
@@ -102,14 +102,13 @@ async def test_nothing_is_lost_and_the_parent_stays(fleet: KeptFleet) -> None:
 
 
 async def kill_blindly(fleet: Fleet, parent: Process, chance: Random) -> None:
-    """Every second kill one of those that are at work, whatever it does; where none is, one that is about to be."""
+    """Every second kill one of those that are at work, whatever it does; what has not begun yet has nothing to lose."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         await asyncio.sleep(EVERY)
         up = {entry.pid for entry in fleet.ledger.read() if entry.event == "up"}
-        found = there(fleet, parent)
-        if found:
-            fleet.kill(chance.choice([process for process in found if process.pid in up] or found))
+        if found := [process for process in there(fleet, parent) if process.pid in up]:
+            fleet.kill(chance.choice(found))
 
 
 async def kill_the_busy(fleet: Fleet, parent: Process, chance: Random) -> None:
