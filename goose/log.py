@@ -21,6 +21,8 @@ _USUAL: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message", "websocket"}
 )
 """What a record has in any case, and what uvicorn adds for its own formatter; the rest is somebody's ``extra``."""
+_TALKATIVE: Final = ("alembic",)
+"""Those tell how they set themselves up, at every start; it is heard in debugging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ def show(style: Style) -> None:
         return
     root.addHandler(_Lines(style))
     root.setLevel(style.level)
+    if style.level > logging.DEBUG:
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
     if style.as_json:
         logging.captureWarnings(True)
 

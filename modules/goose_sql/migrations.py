@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ from goose_sql.existing import is_there
 from goose_sql.faults import first_line, is_conflict, remedy
 from goose_sql.tables import Tables
 
+log = logging.getLogger("goose_sql")
+
 _TEMPLATES: Final = Path(__file__).parent / "revision"
 _FILE: Final = "%(year)d%(month).2d%(day).2d_%(rev)s_%(slug)s"
 
@@ -53,7 +56,10 @@ async def migrate(database: Database, tables: Sequence[Tables]) -> tuple[str, ..
     """
     if not await pending(database, tables):
         return ()
-    return await database.alter(partial(_migrate_all, database.url, tables))
+    owners = await database.alter(partial(_migrate_all, database.url, tables))
+    for owner in owners:
+        log.info("made or upgraded the tables of %s", owner)
+    return owners
 
 
 async def pending(database: Database, tables: Sequence[Tables]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from end_to_end.installed import Goose, ask
@@ -19,6 +20,7 @@ def test_a_new_application_serves_runs_jobs_and_stops(goose: Goose, shop: Path) 
         server.says("greeted: Hello, Grace!")
         assert server.stop() == 0
     assert "Traceback" not in server.log
+    assert not re.search("alembic|Context impl", server.log)
 
 
 def test_the_server_says_in_one_line_that_its_port_is_taken(goose: Goose, shop: Path) -> None:

@@ -86,6 +86,18 @@ async def test_the_whole_way(database: Database, package: Path) -> None:
     assert len(list((package / "migrations").glob("2*.py"))) == 3
 
 
+async def test_what_was_migrated_is_logged(database: Database, package: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, by whoever did it."""
+    caplog.set_level("INFO", "goose_sql")
+    tables = orders()
+    await revise(database, tables, "Orders begin")
+    for _ in range(2):
+        await migrate(database, (tables,))
+    assert [record.message for record in caplog.records if record.name == "goose_sql"] == [
+        "made or upgraded the tables of OrdersModule"
+    ]
+
+
 async def test_what_is_written(database: Database, package: Path) -> None:
     """A version is a plain Alembic file that names its tables, and only its module's."""
     path = await revise(database, orders(Column("item", String(9), unique=True)), "Orders")
