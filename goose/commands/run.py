@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-import uvicorn
 
 from goose.commands.errors import CommandError
 from goose.commands.hook import Invocation, invocation
@@ -97,6 +96,8 @@ def _listening_on(instance: Instance, host: str | None, port: int | None) -> Ins
 
 
 def _serve_and_reload(instance: Instance, name: str, host: str | None, port: int | None) -> None:
+    import uvicorn  # as in serving: a tenth of the time to start
+
     platform = _platform(instance)
     uvicorn.run(
         name,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
-
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Final
 
 from goose.commands.errors import CommandError
 from goose.commands.layout import import_lines, on_lines
 from goose.commands.scaffold import NewFile
 from goose.commands.settings import setting
+
+if TYPE_CHECKING:
+    import jinja2
 
 SUFFIX: Final = ".jinja"
 """Templates bear it, so that pip does not compile those that end in .py."""
@@ -29,6 +29,10 @@ def render(template: str, **values: object) -> list[NewFile]:
     Raises:
         CommandError: A template is broken; it is named, with the line.
     """
+    # Jinja takes a fifth of goose's time to start, and most commands render nothing.
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     folders = [folder / template for folder in (*own_templates(), templates())]
     engine = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader(folders),
@@ -76,6 +80,8 @@ def _names(folder: Path) -> Iterable[str]:
 
 
 def _rendered(engine: jinja2.Environment, folders: Sequence[Path], name: str, values: dict[str, object]) -> NewFile:
+    import jinja2
+
     file = next(folder / name for folder in folders if (folder / name).is_file())
     path = None
     try:

@@ -98,7 +98,7 @@ def test_reload_hands_the_import_string_to_uvicorn(
 ) -> None:
     (project / "shop.py").write_text(APP)
     asked: list[tuple[object, dict[str, object]]] = []
-    monkeypatch.setattr("goose.commands.run.uvicorn.run", lambda app, **options: asked.append((app, options)))
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: asked.append((app, options)))
     assert goose("run", "--reload", "--app", "shop:app", "--port", "9000").code == 0
     assert asked == [
         (
