@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 SOURCES: Final = Path(__file__).parents[2]
-PATIENCE: Final = 60.0
+PATIENCE: Final = 180.0
 """Seconds after which a process counts as hung."""
 UNPLAIN: Final = re.compile(r"[\x1b\r\u2500-\u259f]")
 """Escape sequences, and what boxes and bars are drawn with."""
