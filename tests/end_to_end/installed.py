@@ -149,7 +149,9 @@ class Server:
     def stop(self) -> int:
         """Its exit code after SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        code = self.process.wait(PATIENCE)
+        assert not UNPLAIN.search(self.log), self.log
+        return code
 
     def join(self) -> None:
         self.process.wait(PATIENCE)

@@ -52,14 +52,20 @@ def test_outside_an_application_a_modules_command_says_so(goose: Goose, tmp_path
     )
 
 
+COLOUR = r"\x1b\[(\d+;)*3\d(;\d+)*m"
+
+
 @pytest.mark.parametrize(
-    ("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
+    ("variables", "written", "unwritten"),
+    [({}, COLOUR, None), ({"NO_COLOR": "1"}, r"\x1b\[1m", COLOUR), ({"TERM": "dumb"}, "Usage", r"\x1b")],
+    ids=["any", "told to have no colour", "dumb"],
 )
-def test_a_terminal_gets_colour_unless_it_is_told_or_cannot(
-    goose: Goose, shop: Path, variables: dict[str, str], coloured: bool
+def test_a_terminal_gets_what_it_can_show_and_its_user_wants(
+    goose: Goose, shop: Path, variables: dict[str, str], written: str, unwritten: str | None
 ) -> None:
     with Terminal(goose, shop, **variables) as terminal:
-        for command in ("goose --help", "goose graph"):
-            terminal.run(command)
+        terminal.run("goose --help")
+        terminal.run("goose queue stats")
         terminal.run("goose rnu", code=2)
-        assert bool(re.search(r"\x1b\[\d*;?3\dm", terminal.written)) == coloured
+        assert re.search(written, terminal.written)
+        assert unwritten is None or not re.search(unwritten, terminal.written)
