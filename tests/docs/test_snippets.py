@@ -22,6 +22,7 @@ from servers.shared import room
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 WITH_SNIPPETS = [page for page in PAGES if FENCE.search(page.read_text("utf-8"))]
@@ -55,7 +56,17 @@ def snippets(page: Path) -> Iterator[CodeType]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links(page: Path) -> None:
-    """Every link to a file of the project leads somewhere."""
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    """Every link to a file of the project, and to a heading in it, leads somewhere."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in target:
+            continue
+        file, _, heading = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.exists(), f"{page.name}: {target}"
+        assert not heading or heading in headings(there), f"{page.name}: {target}"
+
+
+def headings(page: Path) -> set[str]:
+    """As links name them: lower case, words joined by dashes, without what is neither letter nor digit."""
+    titles = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
