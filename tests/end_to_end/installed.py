@@ -104,7 +104,7 @@ class Goose:
 
     def environment(self) -> dict[str, str]:
         """This one's, without what would lead a project's own tests and tools astray."""
-        led = ("GOOSE_", "PYTEST_", "COV_", "DATABASE_URL", "PYTHONPATH", "COVERAGE_", "VIRTUAL_ENV")
+        led = ("GOOSE_", "PYTEST_", "COV_", "DATABASE_URL", "PYTHONPATH", "COVERAGE_", "VIRTUAL_ENV", "NO_COLOR")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(led)}
         own = {
             "PATH": f"{self.prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
