@@ -172,12 +172,15 @@ class ServerEngine:
             return bool(self._dialect._do_ping_w_event(connection))  # noqa: SLF001 - what pool_pre_ping does
         return True
 
-    def _given_back(self, connection: Any, _: ConnectionPoolEntry, state: PoolResetState) -> None:
+    def _given_back(self, connection: Any, record: ConnectionPoolEntry, state: PoolResetState) -> None:
         """Roll back what is open; MySQL's drivers would send a ROLLBACK in any case."""
         if not state.asyncio_safe or state.terminate_only:
             return
         if _is_in_transaction(self._dialect.get_driver_connection(connection)):
-            connection.rollback()
+            try:
+                connection.rollback()
+            except Exception as error:  # noqa: BLE001 - its server has gone; raised from here, it would be logged as a fault of ours
+                record.invalidate(error)
 
     def _at_rest(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if connection is not None:

@@ -39,6 +39,9 @@ def install(place: Path) -> Goose:
     (packages / "dependencies.pth").write_text(
         "\n".join(path for path in sys.path if path.endswith("-packages")) + "\n"
     )
+    pytest = goose.script.with_name("pytest")
+    pytest.write_text(f"#!{goose.python}\nimport sys\nimport pytest\n\nsys.exit(pytest.console_main())\n")
+    pytest.chmod(0o755)
     return goose
 
 

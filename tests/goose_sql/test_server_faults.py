@@ -116,6 +116,25 @@ def others(administrator: Any) -> list[int]:
         return [int(pid) for (pid,) in cursor.fetchall()]
 
 
+async def test_killed_in_a_transaction_that_is_given_up(
+    database: Database, driver: str, server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its connection is thrown away, and nothing is said of a rollback that was not possible; the next one works."""
+    pid_of = "SELECT pg_backend_pid()" if is_postgres(driver) else "SELECT connection_id()"
+
+    def die(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO eggs VALUES (1)"))
+        pid = connection.scalar(text(pid_of))
+        with closing(connect(server.url)) as killer, closing(killer.cursor()) as cursor:
+            cursor.execute(f"SELECT pg_terminate_backend({pid})" if is_postgres(driver) else f"KILL {pid}")
+        raise ZeroDivisionError
+
+    with pytest.raises((ZeroDivisionError, DatabaseUnavailable)):
+        await database.write(die)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("sqlalchemy")] == []
+    assert await database.write(add(1)) == 1
+
+
 async def test_down_and_up(database: Database, driver: str, server: PrivateServer) -> None:
     """While the server is down or comes up, everything fails in one line without the password; then it works again."""
     await warm(database, driver)

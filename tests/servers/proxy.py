@@ -151,7 +151,11 @@ class TcpProxy:
         while True:
             await self.held()
             client, _ = await self._loop.sock_accept(self._listener)
-            await self.held()
+            try:
+                await self.held()
+            except BaseException:
+                client.close()
+                raise
             self.accepted += 1
             self._own(self._serve(client))
 

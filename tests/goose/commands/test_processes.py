@@ -194,7 +194,7 @@ async def test_no_orphan_is_left(play: Play) -> None:
     play.start("linger")
     await play.up(1)
     play.parent.kill()
-    await play.noted("lingers", 1)
+    await wait_until(lambda: len(play.notes("lingers")) == 1)
     play.go()
     await wait_until(lambda: len(play.notes("down")) == 1)
     await wait_until(lambda: not any(map(psutil.pid_exists, play.pids())))

@@ -549,7 +549,7 @@ async def test_a_guard_over_the_time_limit_keeps_a_plain_handler_from_running(se
 async def test_an_error_after_the_answer_is_logged(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     RELEASE.clear()
     try:
-        async with serve(Late, timeout=0.01) as client:
+        async with serve(Late, timeout=0.5) as client:  # by then the handler has begun
             assert (await client.get("/late/error")).status_code == 503
             RELEASE.set()
             await wait_until(lambda: len(caplog.records) == 2)

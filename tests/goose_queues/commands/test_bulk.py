@@ -116,17 +116,17 @@ class TestCommands:
 
     def test_ctrl_c_in_the_middle(self, terminal: Callable[..., pexpect.spawn[str]], on_queue: Any, main: Any) -> None:
         """A bar shows how far it is; Ctrl-C says how many were done, and those stay done."""
-        on_queue(lambda kernel: kernel.get(Client).dispatch_many([main.Send()] * 4_000))
+        on_queue(lambda kernel: kernel.get(Client).dispatch_many([main.Send()] * 12_000))
         working = terminal("queue", "cancel", "--queue", "emails", "--yes")
-        working.expect(r"cancelling .* [1-9]\d*/4000")
+        working.expect(r"cancelling .* [1-9]\d*/12000")
         working.sendintr()
-        working.expect(r"goose: stopped: (\d+) cancelled, of 4000")
+        working.expect(r"goose: stopped: (\d+) cancelled, of 12000")
         done = int(cast("Any", working.match)[1])
         working.expect(pexpect.EOF)
         working.close()
         assert working.exitstatus == 1
         pending, _, cancelled = counts(on_queue)
-        assert pending + cancelled == 4_000
+        assert pending + cancelled == 12_000
         # Those that were on their way when it was stopped may have been done as well.
         assert done <= cancelled <= done + AT_ONCE
 
