@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,8 @@ def terminal(project: Path) -> Iterator[Callable[..., pexpect.spawn[str]]]:
                 dimensions=(40, columns),
                 timeout=60,
                 encoding="utf-8",
+                # As a terminal's shell leaves it; where the suite runs in the background of a script, it is ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         )
         return opened[-1]
