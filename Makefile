@@ -36,8 +36,8 @@ docs: $(VENV)/.installed-dev ## run every snippet of the documentation
 bench: $(VENV)/.installed-bench ## this project beside its peers and beside the limit of the store; BENCH_ARGS="--store postgresql drain"
 	@$(PY) -m tests.benchmarks.run $(BENCH_ARGS)
 
-soak: $(VENV)/.installed-dev ## the fault tests at their full length: processes killed, frozen and locked out for minutes
-	@GOOSE_SOAK=1 $(PY) -m pytest tests/faults -s $(PYTEST_ARGS)
+soak: $(VENV)/.installed-dev ## every benchmark once, and the fault tests at their full length: processes killed, frozen and locked out for minutes
+	@GOOSE_SOAK=1 $(PY) -m pytest tests/benchmarks tests/faults -s $(PYTEST_ARGS)
 
 # Installed once, and again when the project's dependencies or the pinned versions change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python

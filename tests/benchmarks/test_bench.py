@@ -18,6 +18,7 @@ from benchmarks.place import Store, place
 from benchmarks.traffic import watched
 from servers.private import binary
 from servers.shared import server
+from soak import size
 
 ROOT = Path(__file__).parents[2]
 CONTESTS = {
@@ -61,6 +62,8 @@ ON_SERVERS = {
         "footprint",
     ],
 }
+SHORTLY = {"postgresql": ["drain", "wake_ups"], "mariadb": ["drain"], "redis": ["drain", "commands", "footprint"]}
+"""What stands for those in the suite; ``make soak`` runs all."""
 SERVERS = {"postgresql": "postgres", "mariadb": "mysql"}
 SIZES = {"steering": 2, "held_snapshot": 1, "footprint": 1_000}
 """Where the usual twenty would take long, or be too few to be seen."""
@@ -86,12 +89,14 @@ def test_every_contestant_does_all_its_work_and_has_figures(name: str, tmp_path:
         assert all(value > 0 or (value == 0 and metric in NONE) for metric, value in medians.items())
 
 
-@pytest.mark.parametrize(("store", "name"), [(store, name) for store, names in ON_SERVERS.items() for name in names])
+@pytest.mark.parametrize(
+    ("store", "name"), [(store, name) for store, names in size(SHORTLY, ON_SERVERS).items() for name in names]
+)
 def test_on_a_server_everyone_who_is_installed_does_all_its_work(store: Store, name: str, tmp_path: Path) -> None:
     binary("redis", "redis-server") if store == "redis" else server(SERVERS[store])
     figures = tmp_path / "figures.json"
-    size = str(SIZES.get(name, 20))
-    done = bench(name, "--store", store, "--quick", "--size", size, "--folder", str(tmp_path), "--json", str(figures))
+    jobs = str(SIZES.get(name, 20))
+    done = bench(name, "--store", store, "--quick", "--size", jobs, "--folder", str(tmp_path), "--json", str(figures))
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(figures.read_text())
     contestants = run.BENCHMARKS[name].lineup(store).contestants

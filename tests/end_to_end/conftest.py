@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from end_to_end.installed import Goose, install
-
-
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Under ``-n 4 --dist loadgroup`` one process has all tests of a file: they share an application, and who serves it."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
