@@ -6,7 +6,7 @@ the ways to print that all commands share.
 
 from goose.commands.hook import CommandError, Invocation, application, invocation
 from goose.commands.main import main
-from goose.commands.memory import memory_size, resident_memory
+from goose.commands.memory import MIB, memory_size, resident_memory
 from goose.commands.near import did_you_mean
 from goose.commands.output import (
     Branch,
@@ -24,6 +24,7 @@ from goose.commands.output import (
 from goose.commands.processes import Parent, Successor
 
 __all__ = [
+    "MIB",
     "Branch",
     "CommandError",
     "Invocation",

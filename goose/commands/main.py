@@ -5,7 +5,6 @@ An error is one line on stderr: exit code 2 where the command line is wrong, els
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -27,6 +26,7 @@ from goose.commands.processes import Parent
 from goose.commands.routes import routes
 from goose.commands.run import run
 from goose.errors import GooseError
+from goose.graph import near
 from goose.log import complain
 
 CORE: Final = ("new", "run", "routes", "graph", "check")
@@ -155,7 +155,7 @@ def _asks_only(word: str) -> bool:
 
 def _refuse(word: str, error: NoApplication) -> None:
     """Say that a command could only come from an application, unless it is a misspelt one of goose itself."""
-    if not difflib.get_close_matches(word, CORE):
+    if near(word, CORE) is None:
         raise CommandError(f"{word!r} is not a command of goose itself, and {error}") from error
 
 

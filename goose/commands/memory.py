@@ -10,6 +10,7 @@ from typing import Final
 import typer
 
 MIB: Final = 1 << 20
+"""Bytes."""
 _UNITS: Final = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30}
 _SIZE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s?([KMG]?)(?:I?B)?", re.IGNORECASE)
 

@@ -54,7 +54,7 @@ def explained(address: Address, error: BaseException) -> BaseException:
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(address, error, error)
     if _isunavailable(error):
-        return unavailable(address, error, f"{first_line(error)} {remedy(error)}".strip())
+        return unavailable(address, error, told(error))
     return error
 
 
@@ -109,6 +109,11 @@ def first_line(error: BaseException) -> str:
     said = fault.args[1] if len(fault.args) == 2 and isinstance(fault.args[0], int) else fault
     lines = str(said).strip().splitlines()
     return lines[0].rstrip(".") + "." if lines else f"{type(fault).__name__}."
+
+
+def told(error: BaseException) -> str:
+    """What the driver says, and what helps where that is known."""
+    return f"{first_line(error)} {remedy(error)}".strip()
 
 
 def unavailable(address: Address, error: BaseException, reason: str) -> DatabaseUnavailable:

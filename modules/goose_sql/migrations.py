@@ -34,7 +34,7 @@ from goose_sql.columns import ExactDecimal, UtcDateTime
 from goose_sql.database import Database
 from goose_sql.errors import MigrationFailed, MissingMigrations, NewerDatabase, PendingMigrations
 from goose_sql.existing import is_there
-from goose_sql.faults import first_line, is_conflict, remedy
+from goose_sql.faults import first_line, is_conflict, told
 from goose_sql.tables import Tables
 
 log = logging.getLogger("goose_sql")
@@ -287,4 +287,4 @@ def _exists(package: str) -> bool:
 def _first_line(error: BaseException) -> str:
     if is_conflict(error):
         return f"another transaction keeps a table that has to be changed; end it: {first_line(error)}"
-    return f"{first_line(error)} {remedy(error)}".strip()
+    return told(error)

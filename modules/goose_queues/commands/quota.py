@@ -6,12 +6,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from goose.commands import CommandError, resident_memory
+from goose.commands import MIB, CommandError, resident_memory
 from goose_queues.supervisor import Supervisor
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the memory."""
-MIB: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

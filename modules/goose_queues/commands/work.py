@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final
 import typer
 
 import goose
-from goose.commands import Invocation, Parent, Successor, did_you_mean, invocation, memory_size, resident_memory
+from goose.commands import MIB, Invocation, Parent, Successor, did_you_mean, invocation, memory_size, resident_memory
 from goose.instance import Instance
 from goose_queues.client import Client
 from goose_queues.commands.named import refuse_unknown
-from goose_queues.commands.quota import MIB, Quota
+from goose_queues.commands.quota import Quota
 from goose_queues.config import MAX_SLOTS
 from goose_queues.job import Job
 from goose_queues.supervisor import LAST_MOMENTS, Supervisor, Workload

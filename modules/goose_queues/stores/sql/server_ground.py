@@ -21,7 +21,7 @@ from goose_queues.stores.sql.migrate import owned_tables
 from goose_queues.stores.sql.tables import queue_tables
 from goose_sql import Database
 from goose_sql.errors import DatabaseUnavailable
-from goose_sql.faults import first_line, remedy
+from goose_sql.faults import told
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ class ServerGround:
         except DatabaseUnavailable as error:
             raise StoreUnavailable(error.url, error.reason) from error
         except SQLAlchemyError as error:
-            reason = one_line(f"{first_line(error)} {remedy(error)}".strip())
+            reason = one_line(told(error))
             raise BenchRefused(self.shown, f"tables named {self._stem}...", reason) from error
 
 

@@ -59,7 +59,7 @@ from goose_queues.stores.sql.version import VERSION, version_of
 from goose_queues.stores.sql.wakeup import Wakeup
 from goose_sql import Database, Unit, open_units, unit_of
 from goose_sql.errors import CommitInDoubt, DatabaseClosed, DatabaseUnavailable
-from goose_sql.faults import first_line, remedy
+from goose_sql.faults import told
 from goose_sql.urls import address_of
 
 log = logging.getLogger("goose_queues.store")
@@ -426,9 +426,7 @@ class SqlStore:
             raise StoreUnavailable(self._database.url, f"{one_line(str(error))}.") from error
         except (OperationalError, ProgrammingError, InternalError) as error:
             # Without the statement and its parameters, which may be anything.
-            raise StoreUnavailable(
-                self._database.url, one_line(f"{first_line(error)} {remedy(error)}".strip())
-            ) from error
+            raise StoreUnavailable(self._database.url, one_line(told(error))) from error
 
 
 def _dialect(database: Database) -> Dialect:
